@@ -1,0 +1,29 @@
+package bup
+
+// The names that firmware wants to find in a package before it takes it, by chip (edk2-nvidia's
+// FmpDeviceLib/FwImageNames.c). It is the running firmware that asks, so that its release decides which list holds.
+// The name secondary_gpt is not among them, though an update that changes the partition table needs it.
+var (
+	// RequiredT234 is for Orin with R36 and later.
+	RequiredT234 = []string{
+		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "mb1", "MB1_BCT", "mb2", "MEM_BCT", "sc7",
+		"adsp-fw", "dce-fw", "mb2rf", "mts-mce", "nvdec", "psc_bl1", "psc-fw", "pscrf", "pva-fw", "secure-os", "spe-fw",
+		"rce-fw", "VER",
+	}
+	// RequiredT234R35 is for Orin with R35, whose lists (r35.5.0, r35.6.4) lack pva-fw.
+	RequiredT234R35 = []string{
+		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "mb1", "MB1_BCT", "mb2", "MEM_BCT", "sc7",
+		"adsp-fw", "dce-fw", "mb2rf", "mts-mce", "nvdec", "psc_bl1", "psc-fw", "pscrf", "secure-os", "spe-fw",
+		"rce-fw", "VER",
+	}
+	// RequiredT264 is for Thor.
+	RequiredT264 = []string{
+		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "mb1", "MB1_BCT", "mb2", "MEM_BCT", "sc7",
+		"adsp0-fw", "adsp1-fw", "psc_bl1", "psc-fw", "rce-fw", "VER",
+	}
+	// RequiredT194 is for Xavier with the UEFI of R35; R32 has no such list.
+	RequiredT194 = []string{
+		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "mb1", "MB1_BCT", "mb2", "MEM_BCT", "sc7",
+		"adsp-fw", "mts-mce", "rce-fw", "secure-os", "spe-fw", "VER", "bootloader-dtb", "mts-preboot", "mts-proper",
+	}
+)
