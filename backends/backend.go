@@ -1,0 +1,59 @@
+package backends
+
+import (
+	"context"
+
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
+)
+
+// Values of RootfsStatusSlotA and RootfsStatusSlotB (edk2-nvidia L4TRootfsValidation.c).
+const (
+	StatusNormal     uint32 = 0
+	StatusUnbootable uint32 = 0xFF
+)
+
+// SlotState is what boot control says of one slot. A nil pointer is a value that cannot be read.
+type SlotState struct {
+	Status   *uint32          // StatusNormal, StatusUnbootable
+	Retries  *int             // boots left before the firmware falls back; lost at power-off
+	Firmware *capsule.Version // version of the chain's firmware (SystemFwVersions, L4T R36.3 on)
+}
+
+// State is one reading of boot control.
+type State struct {
+	Current     Slot // the chain that runs
+	RootCurrent Slot // the root file system the launcher chose; None where it does not say
+	Next        Slot // a pending switch; None without one
+	// TrialStatus is BootChainFwStatus, left over from the last switch; nil when absent. Present with any value it makes the firmware drop the next
+	// switch and cancel the next capsule (edk2-nvidia BootChainDxe.c).
+	TrialStatus *uint32
+	// BootNext says that UEFI's one-shot boot entry exists; the firmware cancels a switch then.
+	BootNext bool
+	// Redundancy is RootfsRedundancyLevel: 0 pins the root file system to A, 1 makes it follow the chain; nil when absent: it follows the chain,
+	// and nobody counts retries or falls back.
+	Redundancy *uint32
+	RetryMax   int // retries after a refill, 3 unless the firmware says otherwise
+	// RetriesWritable says whether retry counts can be set.
+	RetriesWritable bool
+	Slots           map[Slot]SlotState
+	Spec, Compat    string // TegraPlatformSpec and TegraPlatformCompatSpec; "" when absent
+}
+
+// Backend controls which slot boots. Every call is idempotent, and every writing call reads back what it wrote. None of them reboots.
+type Backend interface {
+	// Name is what status prints and the configuration selects.
+	Name() string
+	// Read reads everything; it changes nothing and needs no privilege where the system grants that.
+	Read(ctx context.Context) (State, error)
+	// MarkBootable gives a slot status 0 and, where they can be written, full retries.
+	MarkBootable(ctx context.Context, s Slot) error
+	// MarkUnbootable gives a slot status 0xFF and, where they can be written, no retries: 0xFF alone protects nothing after a warm reset, because the
+	// launcher then trusts its scratch register.
+	MarkUnbootable(ctx context.Context, s Slot) error
+	// ClearTrial removes what the firmware left of the last switch (BootChainFwStatus).
+	ClearTrial(ctx context.Context) error
+	// SetNext asks for a switch at the next boot. It does not clear the trial and does not judge the slot: Control did.
+	SetNext(ctx context.Context, s Slot) error
+	// CancelNext removes a pending switch.
+	CancelNext(ctx context.Context) error
+}

@@ -1,0 +1,205 @@
+package backends
+
+import (
+	"context"
+	"fmt"
+)
+
+// committedPath exists while the running slot is committed; tegra-ota-committed.target waits for it.
+const committedPath = "/run/tegra-ota/committed"
+
+// Boot is what tegra-boot-verify found and did.
+type Boot struct {
+	State     UpdateState `json:"state"`
+	Slot      Slot        `json:"slot"`
+	Boots     int         `json:"boots"`
+	Verdict   Verdict     `json:"verdict"`
+	Health    []Health    `json:"health"`
+	Committed bool        `json:"committed"` // the running slot is committed
+	Reboot    bool        `json:"reboot"`    // a roll-back needs one
+	Message   string      `json:"message"`
+}
+
+// CountBoot counts this boot if an update is on trial, once for each boot identity, and protects the device from a half-written chain. It comes early,
+// before anything that can hang.
+func (c *Control) CountBoot(ctx context.Context) (int, error) {
+	s, err := c.begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer s.end()
+	if err := s.m.RemoveVolatile(committedPath); err != nil {
+		return 0, err
+	}
+	boots, err := s.count()
+	if err != nil {
+		return boots, err
+	}
+	v, err := s.judge(ctx)
+	if err != nil {
+		v = Verdict{} // a verdict that cannot be had clears nothing
+	}
+	return boots, s.protectFromDirty(ctx, v)
+}
+
+func (s *session) count() (int, error) {
+	u := s.journal.doc.Update
+	if !s.onTrial() {
+		return 0, nil
+	}
+	if u.CountedIn == s.obs.bootID {
+		return u.Boots, nil
+	}
+	u.CountedIn = s.obs.bootID
+	u.Boots++
+	if s.obs.state.Current == u.Target {
+		u.TargetRan = true
+		if u.State == Activated {
+			u.State = Testing
+		}
+	}
+	return u.Boots, s.journal.save(false)
+}
+
+// protectFromDirty makes the other slot unbootable while its chain may be half written: the firmware's own fall-back ignores the journal, and
+// UEFI on T234 refuses no chain (edk2-nvidia T234ResourceConfig.c).
+func (s *session) protectFromDirty(ctx context.Context, v Verdict) error {
+	other := s.obs.state.Current.Other()
+	u := s.journal.doc.Update
+	armed := u != nil && u.State == Activated && u.ActivatedIn == s.obs.bootID
+	if s.journal.mark(other).Firmware != Dirty || armed || v.untouched || s.obs.state.pinned() || s.obs.state.withoutFallback() {
+		return nil
+	}
+	return s.backend.MarkUnbootable(ctx, other)
+}
+
+// VerifyBoot judges this boot and acts on it: it commits, or rolls back and asks for a reboot, or records why the update did not come up.
+func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
+	s, err := c.begin(ctx)
+	if err != nil {
+		return Boot{}, err
+	}
+	defer s.end()
+	b := Boot{Slot: s.obs.state.Current}
+	if b.Boots, err = s.count(); err != nil {
+		return b, err
+	}
+	verdict, judgeErr := s.judge(ctx)
+	if judgeErr != nil {
+		if !s.exhausted() {
+			return b, judgeErr
+		}
+		verdict = Verdict{Outcome: NoOutcome, Reason: judgeErr.Error()}
+	}
+	b.Verdict = verdict
+	if err := s.protectFromDirty(ctx, b.Verdict); err != nil {
+		return b, err
+	}
+	err = s.verify(ctx, &b)
+	if u := s.journal.doc.Update; u != nil {
+		b.State = u.State
+		if b.Message == "" {
+			b.Message = u.Reason
+		}
+	} else {
+		b.State = Idle
+	}
+	if err != nil {
+		return b, err
+	}
+	return b, s.stamp(b.Committed)
+}
+
+func (s *session) stamp(committed bool) error {
+	if committed {
+		return s.m.ReplaceVolatile(committedPath, []byte(string(s.obs.state.Current)+"\n"), 0o644)
+	}
+	return s.m.RemoveVolatile(committedPath)
+}
+
+func (s *session) verify(ctx context.Context, b *Boot) error {
+	u := s.journal.doc.Update
+	switch {
+	case s.onTrial() && u.State == RolledBack: // a roll-back that was interrupted, or whose reboot did not come
+		return s.giveUpTarget(ctx, b, u.Reason)
+	case s.onTrial() && s.obs.state.Current == u.Target:
+		return s.verifyTarget(ctx, b)
+	case s.onTrial():
+		b.Committed = true
+		return s.settleOld(ctx, u, b.Verdict)
+	case u.inFlight() && u.State == Activated: // called again before the reboot
+		b.Committed, b.Message = true, b.Verdict.Reason
+		return nil
+	case u.inFlight() && u.BegunIn != s.obs.bootID:
+		if err := s.endAbandoned(ctx); err != nil {
+			return err
+		}
+	case u != nil && u.State == RolledBack && u.Unfinished:
+		if err := s.finishRollback(ctx, u); err != nil {
+			return err
+		}
+	}
+	b.Committed = true
+	return s.accept(ctx)
+}
+
+// verifyTarget decides on the target's trial.
+func (s *session) verifyTarget(ctx context.Context, b *Boot) error {
+	u := s.journal.doc.Update
+	if s.exhausted() {
+		return s.giveUpTarget(ctx, b, fmt.Sprintf("slot %s was booted %d times without being accepted, %d are allowed", u.Target, u.Boots, s.opts.Tries))
+	}
+	if b.Verdict.Outcome != Applied {
+		return s.giveUpTarget(ctx, b, b.Verdict.Reason)
+	}
+	var failed *Health
+	b.Health, failed = s.checkHealth(ctx)
+	if failed != nil {
+		return s.giveUpTarget(ctx, b, fmt.Sprintf("the health check %s failed on slot %s: %s", failed.Name, u.Target, failed.Reason))
+	}
+	b.Committed = true
+	return s.commitTarget(ctx, u, b.Verdict)
+}
+
+// exhausted says that the target had its tries; nothing else needs to be known then.
+func (s *session) exhausted() bool {
+	u := s.journal.doc.Update
+	return s.onTrial() && s.obs.state.Current == u.Target && u.Boots > s.opts.Tries
+}
+
+func (s *session) giveUpTarget(ctx context.Context, b *Boot, why string) error {
+	var err error
+	b.Reboot, err = s.rollback(ctx, b.Verdict, why)
+	b.Committed = err == nil && !b.Reboot
+	return err
+}
+
+// endAbandoned ends an update that was installed and never activated before the device rebooted.
+func (s *session) endAbandoned(ctx context.Context) error {
+	u := s.journal.doc.Update
+	reason, next := "the update lacks its activate step", "add tegra-activate as the update's last step"
+	if u.State == Installing {
+		reason, next = "the install was interrupted", "install the update again"
+	}
+	if u.Firmware != nil {
+		if err := s.stager.Discard(ctx, u.Firmware.Staged); err != nil {
+			return err
+		}
+	}
+	if err := s.stager.DiscardIncomplete(ctx); err != nil {
+		return err
+	}
+	u.end(Failed, reason, next)
+	return s.journal.save(false)
+}
+
+// finishRollback completes a roll-back that was cut after the switch was asked for.
+func (s *session) finishRollback(ctx context.Context, u *Update) error {
+	if !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
+		if err := s.backend.MarkUnbootable(ctx, u.Target); err != nil {
+			return err
+		}
+	}
+	u.Unfinished = false
+	return s.journal.save(false)
+}

@@ -1,0 +1,265 @@
+package backends
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/esrt"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// Severity of a problem.
+type Severity string
+
+// The severities: an error makes an update fail, a warning does not.
+const (
+	SeverityError   Severity = "error"
+	SeverityWarning Severity = "warning"
+)
+
+// Problem is one finding, in a sentence, with what to do.
+type Problem struct {
+	Check    string   `json:"check"`
+	Severity Severity `json:"severity"`
+	Reason   string   `json:"reason"`
+	NextStep string   `json:"next_step"`
+	code     fail.Code
+}
+
+// Code returns the exit code that this problem alone would give.
+func (p Problem) Code() fail.Code {
+	switch {
+	case p.Severity != SeverityError:
+		return fail.OK
+	case p.code == fail.Busy:
+		return fail.Busy
+	}
+	return fail.Unavailable
+}
+
+// Scope says what is to be installed, where that is known.
+type Scope struct {
+	// FirmwareOnly: no root file system, kernel or device tree comes with the update.
+	FirmwareOnly bool
+}
+
+// Check finds what would make an update fail, without changing anything.
+func (c *Control) Check(ctx context.Context, scope Scope) ([]Problem, error) {
+	s, err := c.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.problems(ctx, scope), nil
+}
+
+// findings collects problems.
+type findings struct{ list []Problem }
+
+func (f *findings) fromError(check string, severity Severity, err error) {
+	if err == nil {
+		return
+	}
+	next := fail.NextOf(err)
+	reason := err.Error()
+	if next != "" && len(reason) > len(next)+2 {
+		reason = reason[:len(reason)-len(next)-2] // the sentence without its next step, which has a field of its own
+	}
+	f.list = append(f.list, Problem{check, severity, reason, next, fail.CodeOf(err)})
+}
+
+func (f *findings) warn(check, next, format string, args ...any) {
+	f.list = append(f.list, Problem{check, SeverityWarning, fmt.Sprintf(format, args...), next, fail.OK})
+}
+
+func (s *session) problems(ctx context.Context, scope Scope) []Problem {
+	f := &findings{list: []Problem{}}
+	s.checkUpdate(f)
+	s.checkPlatform(f)
+	s.checkRedundancy(f, scope)
+	s.checkSwitch(f)
+	s.checkSlots(f)
+	s.checkPartitions(f, scope)
+	s.checkESP(ctx, f)
+	s.checkJournal(f)
+	s.checkServices(f)
+	return f.list
+}
+
+func (s *session) checkUpdate(f *findings) {
+	if s.onTrial() {
+		f.fromError("update", SeverityError, fail.New(fail.Busy, "slot %s runs on trial, and slot %s is its fall-back", s.obs.state.Current, s.obs.state.Current.Other()).
+			Then("wait for tegra-boot-verify, or run `tegra-bootctl commit` or `tegra-bootctl rollback`"))
+	}
+	if lock, err := s.m.Lock(context.Background(), lockPath, 0); errors.Is(err, device.ErrLocked) {
+		f.fromError("lock", SeverityError, fail.New(fail.Busy, "another update or slot change is at work").Then("wait for it to end"))
+	} else if err == nil {
+		_ = lock.Unlock()
+	}
+}
+
+func (s *session) checkPlatform(f *findings) {
+	if s.obs.chipErr != nil {
+		f.fromError("chip", SeverityError, s.obs.chipErr)
+	} else if !s.obs.chip.Tested {
+		f.warn("chip", "try the update on a device you can reflash first", "%s is known from its sources only", s.obs.chip.Name)
+	}
+	f.fromError("slots", SeverityError, s.obs.disagreement())
+	entry, err := readESRT(s.m)
+	if err != nil {
+		f.warn("esrt", "run as root; a device without it cannot take capsules", "%v", err)
+		return
+	}
+	if entry.Lowest > entry.Version {
+		f.warn("firmware", "update the firmware; a roll-back of the slot stays possible",
+			"the lowest supported firmware %s lies above the running %s: no older capsule installs", entry.Lowest, entry.Version)
+	}
+}
+
+func (s *session) checkRedundancy(f *findings, scope Scope) {
+	f.fromError("redundancy", SeverityError, s.refuseRedundancy(!scope.FirmwareOnly))
+	if s.obs.state.withoutFallback() && s.opts.AllowWithoutFallback {
+		f.warn("redundancy", "flash the device with ROOTFS_AB=1",
+			"RootfsRedundancyLevel is missing: the firmware neither counts retries nor falls back (allow_without_fallback is set)")
+	}
+	if !s.obs.state.RetriesWritable && !s.obs.state.withoutFallback() {
+		f.warn("retries", "use a kernel that has rootfs_retry_count in the PMC's sysfs (L4T R36.3 on), or power-cycle after activating",
+			"the firmware's retry counts cannot be written")
+	}
+}
+
+func (s *session) checkSwitch(f *findings) {
+	f.fromError("switch", SeverityError, s.refuseForeignSwitch())
+	if s.obs.state.TrialStatus != nil && !s.onTrial() {
+		f.warn("switch", "nothing: activate deletes it", "BootChainFwStatus is left over with value %d; it would cancel the next switch or capsule", *s.obs.state.TrialStatus)
+	}
+}
+
+func (s *session) checkSlots(f *findings) {
+	current, other := s.obs.state.Current, s.obs.state.Current.Other()
+	if r := s.obs.state.Slots[s.obs.state.expectedRoot(current)].Retries; r != nil && *r <= 1 && !s.obs.state.withoutFallback() {
+		f.warn("retries", "run `tegra-bootctl commit` if this slot is good", "slot %s has %d boots left before the firmware falls back", current, *r)
+	}
+	if st := s.obs.state.Slots[other].Status; st != nil && *st == StatusUnbootable {
+		f.warn("slots", "an update makes it bootable again", "the firmware's status says that slot %s is not bootable", other)
+	}
+	if s.journal.mark(other).Rootfs == Torn {
+		f.warn("slots", "install a complete root file system image", "the root file system of slot %s may be half written", other)
+	}
+	if s.journal.mark(other).Firmware == Dirty {
+		f.warn("slots", "install firmware; that is the cure", "the firmware of slot %s may be half written", other)
+	}
+	have, running := s.obs.state.Slots[other].Firmware, s.obs.state.Slots[current].Firmware
+	if have != nil && running != nil && *have < *running {
+		f.warn("firmware", "give the next update a capsule of at least that version", "the firmware of slot %s is %s, older than the running %s", other, have, running)
+	}
+}
+
+func (s *session) checkPartitions(f *findings, scope Scope) {
+	if scope.FirmwareOnly {
+		return
+	}
+	for _, slot := range Slots {
+		_, err := FindPartition(s.m, slot, "APP")
+		f.fromError("partitions", SeverityError, err)
+	}
+}
+
+func (s *session) checkESP(ctx context.Context, f *findings) {
+	if s.obs.espErr != nil {
+		f.fromError("esp", SeverityError, s.obs.espErr)
+		return
+	}
+	if s.obs.esp.Note != "" {
+		f.warn("esp", "make sure that the firmware boots from this disk", "%s", s.obs.esp.Note)
+	}
+	var own *Staged
+	if u := s.journal.doc.Update; u.inFlight() && u.Firmware != nil {
+		own = &u.Firmware.Staged
+	}
+	pending, err := s.stager.Pending(ctx, own)
+	if err != nil {
+		f.fromError("capsule", SeverityWarning, err)
+		return
+	}
+	for _, name := range pending.Foreign {
+		f.fromError("capsule", SeverityError, fail.New(fail.Unavailable, "%s in the firmware's folder is not tegra-ota's", name).
+			Then("remove it from EFI/UpdateCapsule if nobody needs it"))
+	}
+	if free, err := s.m.FreeBytes(s.obs.esp.MountPoint); err == nil && free < typicalCapsule && own == nil && pending.roomMatters() {
+		f.warn("esp", "free space on the ESP; an update without firmware still works", "the ESP has %d MiB free, and a capsule takes up to %d MiB", free>>20, typicalCapsule>>20)
+	}
+	if pending.Unsupported {
+		f.warn("capsule", "check the firmware's configuration", "OsIndicationsSupported lacks bit 2: this firmware may ignore capsule files")
+	}
+}
+
+// typicalCapsule is the room a capsule of L4T R36 or R39 needs at most (P3767 multi-spec capsules are 40 to 60 MiB).
+const typicalCapsule = 64 << 20
+
+func (p Pending) roomMatters() bool { return !p.Staged && !p.Armed }
+
+func (s *session) checkJournal(f *findings) {
+	f.fromError("journal", SeverityError, s.journal.refused)
+	if s.journal.problem != nil {
+		f.warn("journal", "nothing: the next update begins a new one", "%v", s.journal.problem)
+	}
+	if s.journal.marksAt != nil {
+		f.warn("journal", "check the ESP's file system", "the copy of the slots' marks on the ESP is not usable: %v", s.journal.marksAt)
+	}
+}
+
+// verdictServices call every boot that reaches userspace good, which takes the decision away from tegra-boot-verify.
+var verdictServices = []string{"nv-l4t-bootloader-config.service", "nv_update_verifier.service", "l4t-rootfs-validation-config.service", "rauc-mark-good.service"}
+
+// unitFolders are where systemd looks, the strongest first (systemd.unit(5)).
+var unitFolders = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
+
+func (s *session) checkServices(f *findings) {
+	for _, unit := range verdictServices {
+		if s.enabled(unit) && !s.disarmed(unit) {
+			f.fromError("services", SeverityError, fail.New(fail.Unavailable, "%s is enabled and calls every boot good before tegra-boot-verify judged it", unit).
+				Then("disable it (`systemctl disable %s`) or install tegra-ota's drop-in for it", unit))
+		}
+	}
+}
+
+// enabled says that some target or unit wants or requires the unit.
+func (s *session) enabled(unit string) bool {
+	for _, folder := range unitFolders {
+		entries, err := s.m.ReadDir(folder)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			ext := path.Ext(e.Name())
+			if (ext == ".wants" || ext == ".requires") && s.m.Exists(path.Join(folder, e.Name(), unit)) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// disarmed says that the unit is masked, or that tegra-ota's drop-in keeps it from starting.
+func (s *session) disarmed(unit string) bool {
+	for _, folder := range unitFolders {
+		if s.m.Exists(path.Join(folder, unit+".d", "50-tegra-ota.conf")) {
+			return true
+		}
+	}
+	target, err := s.m.Readlink(path.Join("/etc/systemd/system", unit))
+	return err == nil && target == "/dev/null"
+}
+
+// readESRT reads the firmware's update table; a name of its own so that a missing table reads the same everywhere.
+func readESRT(m *device.Machine) (esrt.Entry, error) {
+	e, err := esrt.Read(m)
+	if errors.Is(err, fs.ErrNotExist) {
+		return e, fail.New(fail.Unavailable, "%w", err).Then("this firmware takes no capsules")
+	}
+	return e, err
+}

@@ -1,0 +1,136 @@
+package backends
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/tegra-ota/tegra-ota/internal/chip"
+	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/efivarfs"
+	"github.com/tegra-ota/tegra-ota/internal/esp"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// Options are the settings Control acts on; internal/config has their meaning.
+type Options struct {
+	Tries                int
+	AllowWithoutFallback bool
+	AllowOlderChain      bool
+	HealthFolder         string
+	HealthTimeout        time.Duration
+	JournalFolder        string // "" chooses
+	ESPMountPoint        string // "" looks
+}
+
+// Control owns the update in flight. Its verbs are what every front end calls; each may be interrupted anywhere and run again.
+type Control struct {
+	m       *device.Machine
+	backend Backend
+	stager  FirmwareStager
+	opts    Options
+	log     *logrus.Entry
+}
+
+// New returns the Control of a machine.
+func New(m *device.Machine, backend Backend, stager FirmwareStager, opts Options, log *logrus.Entry) *Control {
+	return &Control{m: m, backend: backend, stager: stager, opts: opts, log: log}
+}
+
+// lockPath serialises every verb that changes something. It lies on a tmpfs: a lock must not outlive a boot.
+const lockPath = "/run/tegra-ota/lock"
+
+// lockPatience is how long a verb waits for another: RAUC gives its backend ten seconds in all (RAUC 1.8, r_boot_custom).
+const lockPatience = 5 * time.Second
+
+// session is one verb at work: the lock, the journal, and one reading of the machine.
+type session struct {
+	*Control
+	lock    *device.Lock
+	journal *journal
+	obs     observation
+}
+
+// begin takes the lock and reads everything. End it with end.
+func (c *Control) begin(ctx context.Context) (*session, error) {
+	lock, err := c.m.Lock(ctx, lockPath, lockPatience)
+	if errors.Is(err, device.ErrLocked) {
+		return nil, fail.New(fail.Busy, "%w", err).Then("wait for the other update or slot change to end")
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := c.read(ctx)
+	if err != nil {
+		_ = lock.Unlock()
+		return nil, err
+	}
+	s.lock = lock
+	if err := s.journal.writable(); err != nil {
+		s.end()
+		return nil, err
+	}
+	return s, nil
+}
+
+// read reads the machine without the lock, for answers.
+func (c *Control) read(ctx context.Context) (*session, error) {
+	s := &session{Control: c}
+	var err error
+	if s.obs, err = c.observe(ctx); err != nil {
+		return nil, err
+	}
+	s.journal = openJournal(c.m, c.opts.JournalFolder, s.obs.esp, s.obs.espErr)
+	return s, nil
+}
+
+// end publishes the journal for readers without privilege and releases the lock.
+func (s *session) end() {
+	s.journal.publish()
+	if s.lock != nil {
+		_ = s.lock.Unlock()
+	}
+}
+
+// observation is one reading of everything but the journal.
+type observation struct {
+	bootID  string
+	state   State
+	root    Slot  // whose root file system is mounted; None if it cannot be told
+	rootErr error // why it cannot
+	esp     esp.ESP
+	espErr  error
+	chip    chip.Chip
+	chipErr error
+}
+
+func (c *Control) observe(ctx context.Context) (observation, error) {
+	var o observation
+	var err error
+	if o.bootID, err = c.m.BootID(); err != nil {
+		return o, err
+	}
+	o.chip, o.chipErr = chip.Detect(c.m)
+	if o.state, err = c.backend.Read(ctx); err != nil {
+		return o, err
+	}
+	o.root, o.rootErr = mountedSlot(c.m)
+	o.esp, o.espErr = esp.Find(c.m, efivarfs.New(c.m), esp.Options{MountPoint: c.opts.ESPMountPoint})
+	return o, nil
+}
+
+// pinned says that the root file system is always A's, whichever chain runs (RootfsRedundancyLevel 0).
+func (s State) pinned() bool { return s.Redundancy != nil && *s.Redundancy == 0 }
+
+// withoutFallback says that the firmware neither counts retries nor falls back.
+func (s State) withoutFallback() bool { return s.Redundancy == nil }
+
+// expectedRoot is whose root file system belongs to a running chain.
+func (s State) expectedRoot(chain Slot) Slot {
+	if s.pinned() {
+		return A
+	}
+	return chain
+}

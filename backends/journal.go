@@ -1,0 +1,234 @@
+package backends
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/esp"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/record"
+)
+
+const (
+	dataFolder      = "/data/tegra-ota"
+	espFolder       = "EFI/tegra-ota" // below the ESP
+	publishedPath   = "/run/tegra-ota/journal.json"
+	journalName     = "journal"
+	marksName       = "marks"
+	journalNextStep = "mount a file system that both slots share at /data, or set journal.path in " + "/etc/tegra-ota/config.toml"
+)
+
+// journal is the record of the update in flight, on storage that both slots share, and of what is known of each slot. The marks are kept a second
+// time on the ESP, which an update never overwrites: a lost journal must not make a half-written chain look whole.
+type journal struct {
+	m     *device.Machine
+	where string        // folder, for people
+	store *record.Store // nil when refused
+	marks *record.Store // nil without an ESP
+
+	refused error // no place for it: every changing verb is unavailable
+	problem error // what there is cannot be trusted or was lost; reported, and an empty one is used
+	marksAt error // the copy of the marks on the ESP is not usable
+
+	doc   document
+	saved marksDocument // marks as they are on storage
+}
+
+type document struct {
+	marksDocument
+	Update *Update `json:"update,omitempty"`
+}
+
+// marksDocument is what lies on both: the higher serial is right.
+type marksDocument struct {
+	Serial uint64         `json:"serial"`
+	Marks  map[Slot]*Mark `json:"marks"`
+}
+
+func (d marksDocument) clone() marksDocument {
+	c := marksDocument{Serial: d.Serial, Marks: map[Slot]*Mark{}}
+	for s, m := range d.Marks {
+		v := *m
+		c.Marks[s] = &v
+	}
+	return c
+}
+
+func (d marksDocument) sameMarks(o marksDocument) bool {
+	for _, s := range Slots {
+		if d.at(s) != o.at(s) {
+			return false
+		}
+	}
+	return true
+}
+
+func (d marksDocument) at(s Slot) Mark {
+	m := Mark{Rootfs: Unknown, Firmware: Unknown}
+	if p := d.Marks[s]; p != nil {
+		if p.Rootfs != "" {
+			m.Rootfs = p.Rootfs
+		}
+		if p.Firmware != "" {
+			m.Firmware = p.Firmware
+		}
+	}
+	return m
+}
+
+// openJournal finds and reads the journal. It always answers; what is wrong is in refused, problem and marksAt.
+func openJournal(m *device.Machine, folder string, e esp.ESP, espErr error) *journal {
+	j := &journal{m: m}
+	j.place(folder, e, espErr)
+	if espErr == nil {
+		j.marks = record.New(m, path.Join(e.MountPoint, espFolder), marksName, record.Alternating)
+	}
+	j.load()
+	return j
+}
+
+// place chooses the folder: the configured one, /data if it is a file system of its own, else the ESP.
+func (j *journal) place(folder string, e esp.ESP, espErr error) {
+	if folder == "" {
+		mount, found, err := j.m.MountOf(dataFolder)
+		switch {
+		case err == nil && found && mount.Point != "/" && persistent(mount.Type):
+			folder = dataFolder
+		case espErr == nil:
+			folder = path.Join(e.MountPoint, espFolder)
+		default:
+			j.refused = fail.New(fail.Unavailable, "cannot keep a journal: /data is not a file system of its own, and the ESP is no way out: %w", espErr).Then(journalNextStep)
+			return
+		}
+	}
+	j.where = folder
+	mount, found, err := j.m.MountOf(folder)
+	switch {
+	case err != nil:
+		j.refused = fail.New(fail.Unavailable, "cannot keep a journal in %s: %w", folder, err)
+	case !found || mount.Point == "/":
+		j.refused = fail.New(fail.Unavailable, "cannot keep a journal in %s: it lies on the root file system, which the other slot does not see", folder).Then(journalNextStep)
+	case !persistent(mount.Type):
+		j.refused = fail.New(fail.Unavailable, "cannot keep a journal in %s: %s does not survive a reboot", folder, mount.Type).Then(journalNextStep)
+	case mount.Type == "vfat" || mount.Type == "msdos":
+		j.store = record.New(j.m, folder, journalName, record.Alternating)
+	default:
+		j.store = record.New(j.m, folder, journalName, record.Single)
+	}
+}
+
+func persistent(fsType string) bool {
+	return fsType != "tmpfs" && fsType != "ramfs" && fsType != "overlay"
+}
+
+func (j *journal) load() {
+	if j.store != nil {
+		_, err := j.store.Load(&j.doc)
+		switch {
+		case err == nil:
+		case errors.Is(err, fs.ErrNotExist):
+		case errors.Is(err, fs.ErrPermission):
+			j.loadPublished(err)
+			j.saved = j.doc.marksDocument.clone()
+			return
+		default:
+			j.doc = document{}
+			j.problem = fmt.Errorf("cannot trust the journal: %w", err)
+		}
+	}
+	if j.doc.Marks == nil {
+		j.doc.Marks = map[Slot]*Mark{}
+	}
+	j.loadMarks()
+	j.saved = j.doc.marksDocument.clone()
+}
+
+// loadMarks takes over the copy on the ESP where it is newer than the journal's.
+func (j *journal) loadMarks() {
+	if j.marks == nil {
+		return
+	}
+	var copied marksDocument
+	_, err := j.marks.Load(&copied)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		j.marksAt = err
+		return
+	}
+	if copied.Serial <= j.doc.Serial {
+		return
+	}
+	if j.doc.Serial == 0 && j.problem == nil {
+		j.problem = fmt.Errorf("cannot find the journal in %s, though the ESP remembers one", j.where)
+	}
+	j.doc.marksDocument = copied.clone()
+}
+
+// loadPublished reads the copy for readers without privilege.
+func (j *journal) loadPublished(cause error) {
+	text, err := j.m.ReadFile(publishedPath)
+	if err == nil {
+		err = json.Unmarshal(text, &j.doc)
+	}
+	if err != nil {
+		j.doc = document{}
+		j.problem = fmt.Errorf("cannot read the journal: %w", cause)
+	}
+	if j.doc.Marks == nil {
+		j.doc.Marks = map[Slot]*Mark{}
+	}
+}
+
+// writable says why a changing verb cannot work, nil if it can.
+func (j *journal) writable() error { return j.refused }
+
+// mark returns what is known of a slot.
+func (j *journal) mark(s Slot) Mark { return j.doc.at(s) }
+
+func (j *journal) setRootfs(s Slot, i Integrity)   { j.markAt(s).Rootfs = i }
+func (j *journal) setFirmware(s Slot, i Integrity) { j.markAt(s).Firmware = i }
+
+func (j *journal) markAt(s Slot) *Mark {
+	if j.doc.Marks[s] == nil {
+		j.doc.Marks[s] = &Mark{Rootfs: Unknown, Firmware: Unknown}
+	}
+	return j.doc.Marks[s]
+}
+
+// save puts the document on storage, changed marks on the ESP first. mustCopy makes a failure there fatal: a chain is never made dirty without
+// both.
+func (j *journal) save(mustCopy bool) error {
+	if j.refused != nil {
+		return j.refused
+	}
+	if !j.doc.sameMarks(j.saved) {
+		j.doc.Serial++
+		err := error(fail.New(fail.Unavailable, "cannot copy the slots' marks: there is no usable ESP"))
+		if j.marks != nil {
+			err = j.marks.Save(j.doc.marksDocument)
+		}
+		if err != nil && (mustCopy || errors.Is(err, device.ErrPowerCut)) {
+			return err
+		}
+		j.marksAt = err
+	}
+	if err := j.store.Save(j.doc); err != nil {
+		return err
+	}
+	j.saved = j.doc.marksDocument.clone()
+	j.problem = nil
+	return nil
+}
+
+// publish writes the copy for readers without privilege. Its loss is no failure of a verb.
+func (j *journal) publish() {
+	if text, err := json.Marshal(j.doc); err == nil {
+		_ = j.m.ReplaceVolatile(publishedPath, append(text, '\n'), 0o644)
+	}
+}

@@ -1,0 +1,110 @@
+package backends
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// Rollback gives up the update on trial and makes the other slot boot next, if that one is whole. It reports whether a reboot is needed. Without a
+// trial it takes back an activation, or does nothing.
+func (c *Control) Rollback(ctx context.Context) (reboot bool, message string, err error) {
+	s, err := c.begin(ctx)
+	if err != nil {
+		return false, "", err
+	}
+	defer s.end()
+	u := s.journal.doc.Update
+	switch {
+	case s.onTrial() && s.obs.state.Current == u.Target:
+		v, err := s.judge(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		reboot, err := s.rollback(ctx, v, "rolled back on request")
+		return reboot, s.journal.doc.Update.Reason, err
+	case s.onTrial():
+		v, err := s.judge(ctx)
+		if err != nil {
+			return false, "", err
+		}
+		return false, "the update did not come up; slot " + string(s.obs.state.Current) + " runs: " + v.Reason, s.settleOld(ctx, u, v)
+	case u.inFlight():
+		return false, fmt.Sprintf("the update was not booted: slot %s boots next", s.obs.state.Current), s.giveUp(ctx, "rolled back before it was booted")
+	}
+	return false, "nothing to roll back", nil
+}
+
+// rollback switches chains, never installs a capsule: the other chain still holds its old firmware, so the lowest supported version does not forbid
+// it. Without a safe other slot it stays, refills the own retries, and says so. It reports whether a reboot is needed.
+func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, error) {
+	u := s.journal.doc.Update
+	own, other := s.obs.state.Current, s.obs.state.Current.Other()
+	if u.Verdict == nil {
+		u.Verdict = &v
+	}
+	if err := s.refuseForeignSwitchOf(other); err != nil {
+		return false, err
+	}
+	if err := s.refuseFallback(other); err != nil {
+		if refillErr := s.refill(ctx); refillErr != nil {
+			return false, refillErr
+		}
+		u.end(Failed, fmt.Sprintf("%s, and there is no way back: %v", why, err), "install an update; slot "+string(own)+" goes on running")
+		return false, s.journal.save(false)
+	}
+	if u.State != RolledBack {
+		u.end(RolledBack, why, "find out why the new system was not accepted, and install a corrected update")
+		u.Unfinished = true
+	}
+	if err := s.journal.save(false); err != nil {
+		return false, err
+	}
+	if c := u.capsule(); c != nil {
+		if err := s.stager.Disarm(ctx, c.Staged, u.RequestedByUs); err != nil {
+			return false, err
+		}
+		if err := s.stager.Discard(ctx, c.Staged); err != nil {
+			return false, err
+		}
+	}
+	marks := !s.obs.state.pinned() && !s.obs.state.withoutFallback()
+	if marks {
+		if err := s.backend.MarkBootable(ctx, other); err != nil {
+			return false, err
+		}
+	}
+	if err := s.backend.ClearTrial(ctx); err != nil {
+		return false, err
+	}
+	if err := s.backend.SetNext(ctx, other); err != nil {
+		return false, err
+	}
+	if marks {
+		return true, s.backend.MarkUnbootable(ctx, own)
+	}
+	return true, nil
+}
+
+// refuseForeignSwitchOf refuses a roll-back that the firmware would cancel. A pending switch to the other slot is what a roll-back interrupted
+// earlier left, and welcome.
+func (s *session) refuseForeignSwitchOf(other Slot) error {
+	if s.obs.state.BootNext {
+		return fail.New(fail.Unavailable, "cannot roll back to slot %s: the UEFI variable BootNext exists and the firmware then cancels a switch", other).
+			Then("delete it or reboot once")
+	}
+	return nil
+}
+
+// refuseFallback says why the other slot is no way back.
+func (s *session) refuseFallback(other Slot) error {
+	mark := s.journal.mark(other)
+	if mark.Firmware == Dirty {
+		return fail.New(fail.Unavailable, "the firmware of slot %s may be half written", other)
+	}
+	if s.obs.state.pinned() || mark.Rootfs == Whole {
+		return nil
+	}
+	return s.rootUsable(other)
+}

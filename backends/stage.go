@@ -1,0 +1,151 @@
+package backends
+
+import (
+	"context"
+	"io"
+
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// Stage is what came of staging firmware.
+type Stage struct {
+	Version capsule.Version
+	Target  Slot
+	// Skipped says that the target holds this version already, whole, and no capsule was kept.
+	Skipped bool
+	// Warnings are doubts for the log that forbid nothing.
+	Warnings []string
+}
+
+// Stage takes a capsule for the target chain: everything that can be refused is refused before a byte is written; then it lies on the ESP,
+// read back, outside the firmware's folder. It arms nothing.
+func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed bool) (Stage, error) {
+	s, err := c.begin(ctx)
+	if err != nil {
+		return Stage{}, err
+	}
+	defer s.end()
+	if err := s.refuseInstall(false); err != nil {
+		return Stage{}, err
+	}
+	if s.obs.espErr != nil {
+		return Stage{}, fail.New(fail.Unavailable, "cannot stage firmware: %w", s.obs.espErr)
+	}
+	candidate, err := s.stager.Open(ctx, r)
+	if err != nil {
+		return Stage{}, err
+	}
+	if err := s.refuseForeignCapsule(ctx); err != nil {
+		return Stage{}, err
+	}
+	target := s.obs.state.Current.Other()
+	result := Stage{Version: candidate.Version(), Target: target, Skipped: s.holds(target, candidate.Version()), Warnings: candidate.Warnings()}
+	if err := s.stage(ctx, id, candidate, result.Skipped, unconfirmed); err != nil {
+		return result, err
+	}
+	if !s.obs.state.pinned() && s.journal.doc.Update.Images["APP"] == nil {
+		if err := s.rootUsable(target); err != nil {
+			result.Warnings = append(result.Warnings, "this firmware boots slot "+string(target)+", so a root file system image must come with it: "+err.Error())
+		}
+	}
+	return result, nil
+}
+
+// refuseForeignCapsule refuses to mix with a capsule that is not ours: the firmware would process both, in name order.
+func (s *session) refuseForeignCapsule(ctx context.Context) error {
+	var own *Staged
+	if u := s.journal.doc.Update; u != nil && u.Firmware != nil {
+		own = &u.Firmware.Staged
+	}
+	pending, err := s.stager.Pending(ctx, own)
+	if err != nil {
+		return err
+	}
+	if len(pending.Foreign) > 0 {
+		return fail.New(fail.Unavailable, "cannot stage firmware: %s in the firmware's folder is not tegra-ota's", pending.Foreign[0]).
+			Then("remove it from EFI/UpdateCapsule if nobody needs it")
+	}
+	return nil
+}
+
+// CheckFirmware checks a capsule as Stage would, to the last byte, and changes nothing.
+func (c *Control) CheckFirmware(ctx context.Context, r io.Reader) (Stage, error) {
+	s, err := c.read(ctx)
+	if err != nil {
+		return Stage{}, err
+	}
+	if err := s.refuseInstall(false); err != nil {
+		return Stage{}, err
+	}
+	candidate, err := s.stager.Open(ctx, r)
+	if err != nil {
+		return Stage{}, err
+	}
+	if err := s.refuseForeignCapsule(ctx); err != nil {
+		return Stage{}, err
+	}
+	target := s.obs.state.Current.Other()
+	result := Stage{Version: candidate.Version(), Target: target, Skipped: s.holds(target, candidate.Version()), Warnings: candidate.Warnings()}
+	return result, candidate.Verify(ctx)
+}
+
+// holds says whether a chain provably has a version: the firmware says so, and the journal calls it whole. Unknown or dirty is never enough: after
+// a cut the version looks right and the images are not (tegra-demo-distro PR 368).
+func (s *session) holds(slot Slot, v capsule.Version) bool {
+	have := s.obs.state.Slots[slot].Firmware
+	return have != nil && *have == v && s.journal.mark(slot).Firmware == Whole
+}
+
+func (s *session) stage(ctx context.Context, id string, candidate Candidate, skip, unconfirmed bool) error {
+	if !s.continues(id, firmwarePart) {
+		if err := s.startOver(ctx, id); err != nil {
+			return err
+		}
+	}
+	u := s.journal.doc.Update
+	if u.Firmware != nil { // staged before under the same ID: this one replaces it
+		if err := s.stager.Discard(ctx, u.Firmware.Staged); err != nil {
+			return err
+		}
+	}
+	if err := s.stager.DiscardIncomplete(ctx); err != nil {
+		return err
+	}
+	u.State = Installing
+	u.Firmware = &Firmware{Staged: Staged{Version: candidate.Version()}, Skipped: skip, MarkBefore: s.journal.mark(u.Target).Firmware}
+	if err := s.journal.save(false); err != nil {
+		return err
+	}
+	err := error(nil)
+	if skip {
+		err = candidate.Verify(ctx)
+	} else {
+		u.Firmware.Staged, err = candidate.Stage(ctx)
+	}
+	if err != nil {
+		s.failUpdate(ctx, err)
+		return err
+	}
+	u.Firmware.Complete, u.Firmware.Confirmed = true, !unconfirmed
+	u.settle()
+	return s.journal.save(false)
+}
+
+// rootUsable says why a slot's root file system must not be booted as it is; nil if it may.
+func (s *session) rootUsable(slot Slot) error {
+	status := s.obs.state.Slots[slot].Status
+	switch s.journal.mark(slot).Rootfs {
+	case Torn:
+		return fail.New(fail.Unavailable, "the root file system of slot %s may be half written", slot).Then("install a complete root file system image")
+	case Whole:
+		if status == nil || *status == StatusNormal {
+			return nil
+		}
+	default:
+		if status != nil && *status == StatusNormal || status == nil && s.obs.state.withoutFallback() {
+			return nil
+		}
+	}
+	return fail.New(fail.Unavailable, "the firmware's status says that slot %s is not bootable", slot).Then("install a complete root file system image")
+}

@@ -1,0 +1,57 @@
+package backends
+
+import (
+	"context"
+	"io"
+
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
+)
+
+// FirmwareStager applies firmware: it puts a capsule where it can be armed, arms it, takes it back. Control defines it because Control calls it;
+// handlers/firmware implements it. Every call may be interrupted anywhere and repeated.
+type FirmwareStager interface {
+	// Open reads the head of a capsule and refuses whatever can be refused without writing: another device's capsule, a version below a floor, a
+	// missing image, an ESP that is not there or too full, a foreign capsule in the firmware's folder.
+	Open(ctx context.Context, r io.Reader) (Candidate, error)
+	// Pending says what lies where. staged identifies our own capsule; nil when there is none.
+	Pending(ctx context.Context, staged *Staged) (Pending, error)
+	// Verify reads the staged capsule and compares it with what was staged.
+	Verify(ctx context.Context, staged Staged) error
+	// Arm moves the staged capsule into the firmware's folder, syncs, and asks the firmware to process it (OsIndications bit 2, last).
+	Arm(ctx context.Context, staged Staged) error
+	// Disarm takes an armed capsule back to staging. clearRequest also takes back the request to the firmware; that comes first.
+	Disarm(ctx context.Context, staged Staged, clearRequest bool) error
+	// Discard removes our own capsule wherever it lies.
+	Discard(ctx context.Context, staged Staged) error
+	// DiscardIncomplete removes what an interrupted staging left behind.
+	DiscardIncomplete(ctx context.Context) error
+}
+
+// Candidate is a capsule whose head was accepted.
+type Candidate interface {
+	Version() capsule.Version
+	// Warnings are doubts that do not forbid the update.
+	Warnings() []string
+	// Stage reads the rest, puts it on the ESP outside the firmware's folder, and reads it back.
+	Stage(ctx context.Context) (Staged, error)
+	// Verify reads the rest without keeping it.
+	Verify(ctx context.Context) error
+}
+
+// Staged identifies a capsule by its content: on FAT a power cut can leave it under both names or neither.
+type Staged struct {
+	Size    int64           `json:"size"`
+	SHA256  string          `json:"sha256"`
+	Version capsule.Version `json:"version"`
+}
+
+// Pending is where capsules lie and what the firmware was asked.
+type Pending struct {
+	Staged  bool     // ours lies in staging
+	Armed   bool     // ours lies in the firmware's folder
+	Foreign []string // names in the firmware's folder that are not ours
+	// Unsupported says that OsIndicationsSupported exists without bit 2.
+	Unsupported bool
+	// Requested is OsIndications bit 2: process capsules at the next boot.
+	Requested bool
+}

@@ -1,0 +1,140 @@
+package backends
+
+import (
+	"context"
+	"path"
+
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
+	"github.com/tegra-ota/tegra-ota/internal/chip"
+)
+
+// Status is everything a person or a program needs to know; nil and "" stand for what cannot be known. The JSON names are frozen.
+type Status struct {
+	Backend    string               `json:"backend"`
+	Board      Board                `json:"board"`
+	Current    *Slot                `json:"current"`
+	Next       *Slot                `json:"next"`
+	Redundancy *uint32              `json:"redundancy"`
+	Slots      map[Slot]*SlotStatus `json:"slots"`
+	Update     UpdateStatus         `json:"update"`
+	Verdict    Verdict              `json:"verdict"`
+	Problems   []Problem            `json:"problems"`
+	Lowest     *capsule.Version     `json:"lowest_supported"` // the firmware installs nothing older
+	Launcher   *string              `json:"launcher"`         // path of L4TLauncher on the ESP, which is not redundant and not updated
+	Journal    string               `json:"journal"`          // folder
+}
+
+// Board names the hardware.
+type Board struct {
+	Chip   *string `json:"chip"`
+	Spec   *string `json:"spec"`
+	Compat *string `json:"compat"`
+}
+
+// SlotStatus is one slot.
+type SlotStatus struct {
+	Bootable      *bool            `json:"bootable"`
+	Retries       *int             `json:"retries"`
+	Firmware      *capsule.Version `json:"firmware"`
+	FirmwareDirty bool             `json:"firmware_dirty"`
+	Rootfs        Integrity        `json:"rootfs"`
+	Mounted       bool             `json:"mounted"` // its root file system is mounted at /
+}
+
+// UpdateStatus is the update in flight, or how the last one ended.
+type UpdateStatus struct {
+	State    UpdateState      `json:"state"`
+	Target   *Slot            `json:"target"`
+	Firmware *capsule.Version `json:"firmware"`
+	Boots    int              `json:"boots"`
+	ID       string           `json:"id,omitempty"`
+	Reason   string           `json:"reason,omitempty"`
+}
+
+// Status reads everything and changes nothing.
+func (c *Control) Status(ctx context.Context) (Status, error) {
+	s, err := c.read(ctx)
+	if err != nil {
+		return Status{}, err
+	}
+	st := Status{Backend: c.backend.Name(), Redundancy: s.obs.state.Redundancy, Slots: map[Slot]*SlotStatus{}, Journal: s.journal.where}
+	st.Board = s.board()
+	st.Current = slotOrNil(s.obs.state.Current)
+	st.Next = slotOrNil(s.next())
+	for _, slot := range Slots {
+		st.Slots[slot] = s.slotStatus(slot)
+	}
+	st.Update = UpdateStatus{State: Idle}
+	if u := s.journal.doc.Update; u != nil {
+		st.Update = UpdateStatus{State: u.State, Target: slotOrNil(u.Target), Firmware: u.firmwareVersion(), Boots: u.Boots, ID: u.ID, Reason: u.Reason}
+	}
+	if st.Verdict, err = s.judge(ctx); err != nil {
+		st.Verdict = Verdict{Outcome: NoOutcome, Reason: err.Error()}
+	}
+	if entry, err := readESRT(s.m); err == nil {
+		st.Lowest = &entry.Lowest
+	}
+	if s.obs.espErr == nil {
+		launcher := path.Join(s.obs.esp.MountPoint, "EFI/BOOT/BOOTAA64.efi")
+		if s.m.Exists(launcher) {
+			st.Launcher = &launcher
+		}
+	}
+	st.Problems = s.problems(ctx, Scope{})
+	return st, nil
+}
+
+// next is the slot that boots next: with a capsule armed that is the target although no switch is pending.
+func (s *session) next() Slot {
+	if u := s.journal.doc.Update; u != nil && u.State == Activated && u.ActivatedIn == s.obs.bootID {
+		return u.Target
+	}
+	if s.obs.state.Next != None {
+		return s.obs.state.Next
+	}
+	return s.obs.state.Current
+}
+
+func (s *session) slotStatus(slot Slot) *SlotStatus {
+	have, mark := s.obs.state.Slots[slot], s.journal.mark(slot)
+	st := &SlotStatus{
+		Retries: have.Retries, Firmware: have.Firmware, FirmwareDirty: mark.Firmware == Dirty,
+		Rootfs: mark.Rootfs, Mounted: s.obs.root == slot,
+	}
+	bootable := have.Status != nil && *have.Status != StatusUnbootable && (have.Retries == nil || *have.Retries > 0)
+	switch {
+	case mark.Rootfs == Torn || mark.Firmware == Dirty:
+		bootable = false
+	case have.Status == nil:
+		return st // the firmware does not say
+	}
+	st.Bootable = &bootable
+	return st
+}
+
+func (s *session) board() Board {
+	var b Board
+	if s.obs.chipErr == nil {
+		b.Chip = &s.obs.chip.Name
+	}
+	conf := chip.BootControl(s.m)
+	b.Spec = firstOf(s.obs.state.Spec, conf["TNSPEC"])
+	b.Compat = firstOf(s.obs.state.Compat, conf["COMPATIBLE_SPEC"])
+	return b
+}
+
+func firstOf(values ...string) *string {
+	for _, v := range values {
+		if v != "" {
+			return &v
+		}
+	}
+	return nil
+}
+
+func slotOrNil(s Slot) *Slot {
+	if s == None {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,120 @@
+package backends
+
+import (
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
+	"github.com/tegra-ota/tegra-ota/internal/esrt"
+)
+
+// UpdateState is how far the update in flight has come.
+type UpdateState string
+
+// The states. Installing to Testing are in flight; the others are how an update ended.
+const (
+	Idle       UpdateState = "idle"
+	Installing UpdateState = "installing"  // an image or capsule is being written
+	StagedAll  UpdateState = "staged"      // everything given so far is in place
+	Activated  UpdateState = "activated"   // the next boot tries it
+	Testing    UpdateState = "testing"     // its trial boots
+	Committed  UpdateState = "committed"   // accepted
+	Failed     UpdateState = "failed"      // ended without changing which slot runs
+	RolledBack UpdateState = "rolled-back" // tried and given up
+)
+
+// Integrity of a root file system or of a chain's firmware, as far as we wrote it.
+type Integrity string
+
+// The values. Rootfs is whole, torn or unknown; firmware is whole, dirty or unknown.
+const (
+	Unknown Integrity = "unknown"
+	Whole   Integrity = "whole"
+	Torn    Integrity = "torn"  // a root file system that may be half written
+	Dirty   Integrity = "dirty" // firmware that may be half written
+)
+
+// Mark is what the journal knows of a slot, apart from the update in flight.
+type Mark struct {
+	Rootfs   Integrity `json:"rootfs"`
+	Firmware Integrity `json:"firmware"`
+}
+
+// Update is the update in flight, or how the last one ended.
+type Update struct {
+	ID     string      `json:"id,omitempty"`
+	State  UpdateState `json:"state"`
+	Target Slot        `json:"target"`
+	// BegunIn and ActivatedIn are boot identities: an update is activated in the boot it was installed in, and judged in a later one.
+	BegunIn     string `json:"begun_in"`
+	ActivatedIn string `json:"activated_in,omitempty"`
+	// RootUsable says that the target could boot its root file system before this update touched it.
+	RootUsable bool `json:"root_usable"`
+	// Images by partition name (APP, kernel, kernel-dtb).
+	Images   map[string]*Image `json:"images,omitempty"`
+	Firmware *Firmware         `json:"firmware,omitempty"`
+	// Before is the firmware's last attempt when the capsule was armed: an equal pair afterwards means that no attempt was reported.
+	Before *esrt.Attempt `json:"before,omitempty"`
+	// RequestedByUs says that OsIndications bit 2 was clear before we set it.
+	RequestedByUs bool `json:"requested_by_us,omitempty"`
+	// Boots counts uncommitted boots, once for each boot identity: the firmware's own counter is lost at power-off.
+	Boots     int    `json:"boots"`
+	CountedIn string `json:"counted_in,omitempty"`
+	// TargetRan says that the target was seen running.
+	TargetRan bool `json:"target_ran,omitempty"`
+	// Unfinished says that a roll-back asked for the switch and may not have made the target unbootable yet.
+	Unfinished bool     `json:"unfinished,omitempty"`
+	Verdict    *Verdict `json:"verdict,omitempty"`
+	Reason     string   `json:"reason,omitempty"`    // why it ended as it did
+	NextStep   string   `json:"next_step,omitempty"` // what to do about it
+}
+
+// Image is one image of the update.
+type Image struct {
+	Size      int64  `json:"size,omitempty"`
+	SHA256    string `json:"sha256,omitempty"`
+	Written   bool   `json:"written"`   // read back and compared
+	Confirmed bool   `json:"confirmed"` // the updater's own verdict on its input is known, too
+}
+
+// Firmware is the capsule of the update.
+type Firmware struct {
+	Staged
+	Complete  bool `json:"complete"` // staged and read back, or skipped
+	Confirmed bool `json:"confirmed"`
+	// Skipped says that the target chain holds this version already, whole.
+	Skipped bool `json:"skipped,omitempty"`
+	// MarkBefore is the target's firmware mark before this capsule, restored when it is taken back unused.
+	MarkBefore Integrity `json:"mark_before"`
+}
+
+// inFlight says whether the update still has something to do.
+func (u *Update) inFlight() bool {
+	if u == nil {
+		return false
+	}
+	switch u.State {
+	case Installing, StagedAll, Activated, Testing:
+		return true
+	}
+	return false
+}
+
+// capsule returns the capsule that this update has to apply, nil when it has none or skips it.
+func (u *Update) capsule() *Firmware {
+	if u == nil || u.Firmware == nil || u.Firmware.Skipped {
+		return nil
+	}
+	return u.Firmware
+}
+
+// firmwareVersion returns the version for status, nil without firmware.
+func (u *Update) firmwareVersion() *capsule.Version {
+	if u == nil || u.Firmware == nil {
+		return nil
+	}
+	v := u.Firmware.Version
+	return &v
+}
+
+// end finishes the update with a reason.
+func (u *Update) end(state UpdateState, reason, next string) {
+	u.State, u.Reason, u.NextStep = state, reason, next
+}

@@ -1,0 +1,288 @@
+package virtual
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// maxResets bounds the resets of one attempt; no path of the firmware needs more than four.
+const maxResets = 16
+
+// boot is one attempt in progress.
+type boot struct {
+	o      *Orin
+	opts   BootOptions
+	vars   variables
+	power  *power
+	st     state
+	reg    Scratch
+	report BootReport
+
+	chain     Slot // the one that runs
+	running   capsule.Version
+	failing   *Slot // the chain that FailFirmware holds down
+	staleBCT  bool  // BR-BCT names another chain than the one that runs (UpdateBrBct in the scratch register SR_BL)
+	inCapsule bool
+	current   uint16 // BootCurrent
+}
+
+// Boot makes one attempt: from reset or power-on, through every reset that the firmware makes by itself, until Linux
+// userspace runs or does not. An error means that the model failed, not the device.
+func (o *Orin) Boot(ctx context.Context, opts BootOptions) (BootReport, error) {
+	b := &boot{o: o, opts: opts, vars: o.variables(), power: &power{cutAt: opts.CutAt, cutPhase: opts.CutPhase}}
+	if err := opts.check(); err != nil {
+		return b.report, err
+	}
+	err := b.start(ctx)
+	if errors.Is(err, errCut) {
+		err = b.afterCut()
+	}
+	b.report.Phases = append([]string{}, b.power.phases...)
+	b.report.FirmwareWrites = len(b.report.Phases)
+	b.report.ESRT = ESRT{Version: b.st.Attempt, Status: b.st.Status}
+	return b.report, err
+}
+
+func (opts BootOptions) check() error {
+	switch opts.Fail {
+	case "", FailFirmware, FailKernel, FailUserspace:
+	default:
+		return fail.New(fail.Usage, "cannot fail %q: it is firmware, kernel or userspace", opts.Fail)
+	}
+	switch opts.AfterCut {
+	case "", AfterCutRetry, AfterCutFlagCleared, AfterCutBothCleared:
+	default:
+		return fail.New(fail.Usage, "cannot leave %q after a cut: it is retry, flag-cleared or both-cleared", opts.AfterCut)
+	}
+	if opts.CutAt < 0 {
+		return fail.New(fail.Usage, "cannot cut the power at write %d: writes count from 1", opts.CutAt)
+	}
+	return nil
+}
+
+func (b *boot) start(ctx context.Context) error {
+	var err error
+	if b.st, err = b.o.readState(); err != nil {
+		return err
+	}
+	if b.opts.Cold {
+		b.say("power on: the scratch registers are empty")
+	} else {
+		b.say("warm reset: the scratch registers are kept")
+		if b.reg, err = b.o.readScratch(); err != nil {
+			return err
+		}
+	}
+	if b.opts.Fail == FailFirmware {
+		if err := b.chooseFailing(); err != nil {
+			return err
+		}
+	}
+	for reset := true; reset; b.report.Resets++ {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("cannot finish the boot: %w", err)
+		}
+		if b.report.Resets > maxResets {
+			return fail.New(fail.Internal, "cannot finish the boot: the firmware resets without end")
+		}
+		up, err := b.bootROM()
+		if err != nil {
+			return err
+		}
+		if !up {
+			b.report.Outcome = OutcomeNoFirmware
+			b.say("neither boot chain starts: the unit stays in recovery mode")
+			return b.o.writeScratch(b.reg)
+		}
+		if reset, err = b.uefi(); err != nil {
+			return err
+		}
+		if !reset {
+			break
+		}
+	}
+	return nil
+}
+
+// say adds one sentence to the timeline.
+func (b *boot) say(format string, args ...any) {
+	b.report.Timeline = append(b.report.Timeline, fmt.Sprintf(format, args...))
+}
+
+// chooseFailing finds the slot that this call is about to boot: the target of an update that waits, else the active chain.
+// An update that turns out to be refused never starts its target, and nothing fails.
+func (b *boot) chooseFailing() error {
+	active, err := b.o.activeChain()
+	if err != nil {
+		return err
+	}
+	target := active
+	indications, _, err := b.osIndications()
+	if err != nil {
+		return err
+	}
+	_, files, err := b.o.capsules()
+	if err != nil {
+		return err
+	}
+	next, isNext, fits, err := b.vars.word(nextName)
+	if err != nil {
+		return err
+	}
+	_, isStatus, _, err := b.vars.word(statusName)
+	if err != nil {
+		return err
+	}
+	switch {
+	case indications&fileCapsule != 0 && len(files) > 0:
+		target = active.Other()
+	case isNext && fits && !isStatus && next <= uint32(B):
+		target = Slot(next)
+	}
+	b.failing = &target
+	return nil
+}
+
+func (b *boot) osIndications() (uint64, bool, error) {
+	data, ok, err := b.vars.get("OsIndications", globalGUID)
+	if err != nil || !ok || len(data) != 8 {
+		return 0, false, err
+	}
+	return binary.LittleEndian.Uint64(data), true, nil
+}
+
+// bootROM picks the chain that BR-BCT names, or the other one if that does not come up. The register's mark of a failed
+// chain is honoured while it lasts, as long as there is another chain.
+func (b *boot) bootROM() (bool, error) {
+	active, err := b.o.activeChain()
+	if err != nil {
+		return false, err
+	}
+	for _, honour := range []bool{true, false} {
+		for _, c := range []Slot{active, active.Other()} {
+			if honour && b.reg.Failed[c] != 0 {
+				b.say("BootROM passes over chain %s, which is marked as failed", c)
+				continue
+			}
+			ok, err := b.comesUp(c)
+			if err != nil {
+				return false, err
+			}
+			if !ok {
+				b.reg.Failed[c] = 1
+				continue
+			}
+			b.chain, b.reg.Chain, b.report.Chain = c, c, c
+			b.staleBCT = c != active
+			if b.running, err = b.o.version(c); err != nil {
+				return false, err
+			}
+			b.say("BootROM starts chain %s, firmware %s", c, versionWord(b.running))
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (b *boot) comesUp(c Slot) (bool, error) {
+	if b.failing != nil && *b.failing == c {
+		b.say("chain %s does not come up", c)
+		return false, nil
+	}
+	r, err := b.o.Chain(c)
+	if err != nil {
+		return false, err
+	}
+	if !r.Startable {
+		b.say("BootROM can not start chain %s: %s", c, r.Problems[0])
+	}
+	return r.Startable, nil
+}
+
+func versionWord(v capsule.Version) string {
+	if v == unknownVersion {
+		return "of unknown version"
+	}
+	return v.String()
+}
+
+// uefi runs from the start of UEFI to the start of Linux. It returns true if it ended in a reset.
+func (b *boot) uefi() (reset bool, err error) {
+	if err := b.vars.dropVolatile(); err != nil {
+		return false, err
+	}
+	if err := b.o.volatileVariables(b.chain, b.running); err != nil {
+		return false, err
+	}
+	if reset, err := b.processCapsules(); reset || err != nil {
+		return reset, err
+	}
+	if reset, err := b.executeUpdate(); reset || err != nil {
+		return reset, err
+	}
+	b.reg.Failed[b.chain] = 0 // ValidateActiveBootChain at ReadyToBoot
+	if err := b.takeBootNext(); err != nil {
+		return false, err
+	}
+	return b.launch()
+}
+
+// takeBootNext consumes the global variable BootNext, as any UEFI does before it boots.
+func (b *boot) takeBootNext() error {
+	b.current = 1
+	data, ok, err := b.vars.get("BootNext", globalGUID)
+	if err != nil || !ok {
+		return err
+	}
+	if len(data) == 2 {
+		want := binary.LittleEndian.Uint16(data)
+		_, known, err := b.vars.get(fmt.Sprintf("Boot%04X", want), globalGUID)
+		if err != nil {
+			return err
+		}
+		if known {
+			b.current = want
+		}
+	}
+	b.say("UEFI consumes BootNext")
+	return b.deleteVariable("BootNext", globalGUID)
+}
+
+func (b *boot) setVariable(name, vendor string, data []byte) error {
+	return b.power.step("variable:"+name, func() error { return b.vars.set(name, vendor, attrStored, data) }, nil)
+}
+
+func (b *boot) deleteVariable(name, vendor string) error {
+	if _, ok, err := b.vars.get(name, vendor); err != nil || !ok {
+		return err
+	}
+	return b.power.step("variable:"+name, func() error { return b.vars.remove(name, vendor) }, nil)
+}
+
+// updateFwChain makes a chain the active one. Whether the mark of a failed chain outlives this is not known; the model
+// gives the chain another chance, or a capsule could not cure it without a power cycle.
+func (b *boot) updateFwChain(to Slot) error {
+	if err := b.power.switchBCT(b.o.path(brBCTFile), to); err != nil {
+		return err
+	}
+	b.reg.Failed[to] = 0
+	return nil
+}
+
+// afterCut is the state that a unit without power is left in.
+func (b *boot) afterCut() error {
+	b.report.Outcome = OutcomePowerCut
+	phase := b.power.phases[len(b.power.phases)-1]
+	b.say("the power is cut at write %d (%s)", len(b.power.phases), phase)
+	if b.inCapsule {
+		if err := b.leaveCapsule(); err != nil {
+			return err
+		}
+	}
+	return b.o.writeScratch(Scratch{})
+}

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+
+	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/source"
+)
+
+// bupProgram is tegra-bup.
+func bupProgram() cli.Program {
+	return cli.Program{
+		Name:    "tegra-bup",
+		Summary: "stages boot firmware: a UEFI capsule (.Cap) that holds a BUP",
+		Help: `
+install checks the capsule against this device (image type, version floors, every image that the firmware needs for this
+board, room on the EFI system partition) before it writes a byte, and then stages it on the ESP, outside the folder the
+firmware looks into. It arms nothing: that is the update's last step, "tegra-bootctl activate". If the target slot provably
+holds that firmware already, nothing is kept.
+
+The capsule's signature is the firmware's to judge, unless capsule_trust in [firmware] names a certificate.`,
+		Verbs: []cli.Verb{
+			{
+				Name: "install", Synopsis: "[--update ID] [FILE|-]", Summary: "check a capsule and stage it for the inactive slot",
+				Flags: updateFlags, Stdin: readsStdin, Run: installFirmware,
+			},
+			{
+				Name: "confirm", Synopsis: "[--update ID]", Summary: "say that the updater found its input good, after install --unconfirmed",
+				Flags: updateFlags,
+				Run:   func(ctx context.Context, in *cli.Invocation) error { return confirm(ctx, in, "firmware") },
+			},
+			{Name: "check", Synopsis: "FILE", Summary: "check a capsule as install would, and change nothing", Run: checkFirmware},
+			{
+				Name: "inspect", Synopsis: "FILE [--spec SPEC --compat COMPAT] [--chip T234] [--json]",
+				Summary: "print what is in a BUP or a capsule, and what a board would take from it", Flags: inspectFlags, Run: inspect,
+			},
+			{Name: "abort", Summary: "give up the update in flight", Run: abort},
+		},
+	}
+}
+
+func installFirmware(ctx context.Context, in *cli.Invocation) error {
+	args, err := arguments(in, 1)
+	if err != nil {
+		return err
+	}
+	control, err := newControl(in)
+	if err != nil {
+		return err
+	}
+	src, err := source.Open(first(args), in.Stdin)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	id, _ := in.Flags.GetString("update")
+	unconfirmed, _ := in.Flags.GetBool("unconfirmed")
+	r, err := control.Stage(ctx, id, src, unconfirmed)
+	warnAll(in, r.Warnings)
+	if err != nil {
+		return err
+	}
+	if r.Skipped {
+		in.Log.Infof("slot %s holds firmware %s already: the capsule is not needed", r.Target, r.Version)
+		return nil
+	}
+	in.Log.Infof("firmware %s is staged for slot %s and takes effect after `tegra-bootctl activate` and a reboot", r.Version, r.Target)
+	return nil
+}
+
+func checkFirmware(ctx context.Context, in *cli.Invocation) error {
+	args, err := arguments(in, 1)
+	if err != nil {
+		return err
+	}
+	if len(args) == 0 {
+		return fail.New(fail.Usage, "cannot check: no file is named")
+	}
+	control, err := newControl(in)
+	if err != nil {
+		return err
+	}
+	src, err := source.Open(args[0], in.Stdin)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	r, err := control.CheckFirmware(ctx, src)
+	warnAll(in, r.Warnings)
+	if err != nil {
+		return err
+	}
+	in.Log.Infof("firmware %s fits this device and would go to slot %s", r.Version, r.Target)
+	return nil
+}
+
+func abort(ctx context.Context, in *cli.Invocation) error {
+	if _, err := arguments(in, 0); err != nil {
+		return err
+	}
+	control, err := newControl(in)
+	if err != nil {
+		return err
+	}
+	return control.Abort(ctx)
+}
+
+func warnAll(in *cli.Invocation, warnings []string) {
+	for _, w := range warnings {
+		in.Log.Warn(w)
+	}
+}

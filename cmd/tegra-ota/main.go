@@ -1,0 +1,74 @@
+// Command tegra-ota holds every executable that runs on the device: tegra-bup, tegra-image, tegra-bootctl and tegra-boot-verify.
+//
+// The name it is called by decides which one it is; called as tegra-ota, its first argument does. One binary carries the run time and the
+// libraries once, which matters on a root file system that exists twice.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// programs are the executables, in the order help lists them.
+func programs() []cli.Program {
+	return []cli.Program{bupProgram(), imageProgram(), bootctlProgram(), bootVerifyProgram()}
+}
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	if err := closeInherited(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", filepath.Base(os.Args[0]), err)
+		return int(fail.Internal)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	name, args := filepath.Base(os.Args[0]), os.Args[1:]
+	if find(name) == nil && len(args) > 0 {
+		name, args = args[0], args[1:]
+	}
+	p := find(name)
+	if p == nil {
+		return usage(name)
+	}
+	if streams(*p, args) {
+		return feedWorker(ctx, *p, args)
+	}
+	return cli.Run(ctx, cli.Process(withoutWorkerFlag(args)), *p)
+}
+
+// find returns the program of a name. nvbootctrl is tegra-bootctl: it speaks NVIDIA's commands, so that scripts need no change.
+func find(name string) *cli.Program {
+	if name == "nvbootctrl" {
+		name = "tegra-bootctl"
+	}
+	for _, p := range programs() {
+		if p.Name == name {
+			return &p
+		}
+	}
+	return nil
+}
+
+func usage(name string) int {
+	out, code := os.Stderr, fail.Usage
+	if name == "--help" || name == "-h" || name == "help" {
+		out, code = os.Stdout, fail.OK
+	}
+	if name == "--version" {
+		fmt.Println("tegra-ota", cli.Version)
+		return int(fail.OK)
+	}
+	fmt.Fprint(out, "tegra-ota: boot firmware and slots of NVIDIA Jetson for SWUpdate, RAUC and Mender\n\nusage: tegra-ota EXECUTABLE ARGUMENTS..., or call it by an executable's name\n\n")
+	for _, p := range programs() {
+		fmt.Fprintf(out, "  %-18s %s\n", p.Name, p.Summary)
+	}
+	return int(code)
+}

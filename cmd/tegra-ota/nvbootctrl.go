@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/esrt"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// nvbootctrlVerbs answer as NVIDIA's nvbootctrl does: the commands of R36, and those of R32 that R35 removed. The outputs are those that public
+// threads and tier4/ota-client's test data show.
+func nvbootctrlVerbs() []cli.Verb {
+	view := func(f *pflag.FlagSet) { f.StringP("target", "t", "bootloader", "which view: `bootloader` or rootfs") }
+	verb := func(name, synopsis, summary string, run func(context.Context, *cli.Invocation, *backends.Control) error) cli.Verb {
+		return cli.Verb{Name: name, Synopsis: synopsis, Summary: summary + " (nvbootctrl)", Flags: view, Run: nvbootctrl(run)}
+	}
+	return []cli.Verb{
+		verb("get-number-slots", "", "print 2", printNumberOfSlots),
+		verb("get-current-slot", "", "print the running slot's number", printCurrentSlot),
+		verb("set-active-boot-slot", "SLOT", "as activate: make a slot boot next", setActiveSlot),
+		verb("dump-slots-info", "", "print both slots", dumpSlots),
+		verb("verify", "", "delete BootChainFwStatus and refill the retries; a trial goes on", refill),
+		verb("mark-boot-successful", "", "as verify (R32)", refill),
+		verb("set-slot-as-unbootable", "SLOT", "make the other slot unbootable (R32)", setUnbootable),
+		verb("is-slot-bootable", "SLOT", "exit 0 if a slot can boot, else 1 (R32)", answerBootable),
+		verb("is-slot-marked-successful", "SLOT", "exit 0 if a slot was accepted, else 1 (R32)", answerSuccessful),
+		verb("get-suffix", "SLOT", "print the slot's suffix (R32)", printSuffix),
+		verb("is-rootfs-ab-enabled", "", "exit 0 if off, 1 or 2 if on and slot A or B runs", answerRootfsAB),
+	}
+}
+
+func nvbootctrl(run func(context.Context, *cli.Invocation, *backends.Control) error) func(context.Context, *cli.Invocation) error {
+	return func(ctx context.Context, in *cli.Invocation) error {
+		if v, _ := in.Flags.GetString("target"); v != "bootloader" && v != "rootfs" {
+			return fail.New(fail.Usage, "cannot look at target %q: the targets are bootloader and rootfs", v)
+		}
+		control, err := newControl(in)
+		if err != nil {
+			return err
+		}
+		return run(ctx, in, control)
+	}
+}
+
+func rootfsView(in *cli.Invocation) bool {
+	v, _ := in.Flags.GetString("target")
+	return v == "rootfs"
+}
+
+// oneSlot reads the SLOT argument.
+func oneSlot(in *cli.Invocation) (backends.Slot, error) {
+	args, err := arguments(in, 1)
+	if err != nil {
+		return backends.None, err
+	}
+	if len(args) == 0 {
+		return backends.None, fail.New(fail.Usage, "cannot run %s without a slot", in.Verb)
+	}
+	return backends.ParseSlot(args[0])
+}
+
+func printNumberOfSlots(_ context.Context, in *cli.Invocation, _ *backends.Control) error {
+	_, err := fmt.Fprintln(in.Stdout, 2)
+	return err
+}
+
+func printCurrentSlot(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	st, err := control.State(ctx)
+	if err != nil {
+		return err
+	}
+	slot := st.Current
+	if rootfsView(in) && st.RootCurrent != backends.None {
+		slot = st.RootCurrent
+	}
+	_, err = fmt.Fprintln(in.Stdout, slot.Index())
+	return err
+}
+
+func setActiveSlot(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	slot, err := oneSlot(in)
+	if err != nil {
+		return err
+	}
+	a, err := control.Activate(ctx, "", slot)
+	warnAll(in, a.Warnings)
+	return err
+}
+
+func dumpSlots(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	st, err := control.Status(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := control.State(ctx)
+	if err != nil {
+		return err
+	}
+	var b strings.Builder
+	view := "bootloader"
+	if rootfsView(in) {
+		view = "rootfs"
+	} else {
+		fmt.Fprintf(&b, "Current version: %s\n", runningVersion(st, in))
+		fmt.Fprintf(&b, "Capsule update status: %d\n", capsuleStatus(st, in))
+	}
+	fmt.Fprintf(&b, "Current %s slot: %s\nActive %s slot: %s\nnum_slots: 2\n", view, *st.Current, view, *st.Next)
+	for _, s := range backends.Slots {
+		fmt.Fprintf(&b, "slot: %d,             ", s.Index())
+		if view == "rootfs" {
+			fmt.Fprintf(&b, "retry_count: %d,             status: %s\n", retryCount(state.Slots[s]), condition(state.Slots[s].Status))
+			continue
+		}
+		dirty := backends.StatusNormal
+		if st.Slots[s].FirmwareDirty {
+			dirty = backends.StatusUnbootable
+		}
+		fmt.Fprintf(&b, "status: %s\n", condition(&dirty))
+	}
+	_, err = fmt.Fprint(in.Stdout, b.String())
+	return err
+}
+
+// runningVersion is the running firmware's; 0.0.0, as NVIDIA's prints, where it is not known.
+func runningVersion(st backends.Status, in *cli.Invocation) string {
+	if v := st.Slots[*st.Current].Firmware; v != nil {
+		return v.String()
+	}
+	if entry, err := esrt.Read(in.Machine); err == nil {
+		return entry.Version.String()
+	}
+	return "0.0.0"
+}
+
+// capsuleStatus is NVIDIA's summary: 0 none, 1 success, 2 installed but did not boot, 3 failed (tier4/ota-client).
+func capsuleStatus(st backends.Status, in *cli.Invocation) int {
+	entry, err := esrt.Read(in.Machine)
+	switch {
+	case err != nil || entry.LastVersion == 0:
+		return 0
+	case entry.LastStatus != 0:
+		return 3
+	case st.Verdict.Outcome == backends.FellBack && st.Verdict.ESRT != nil:
+		return 2
+	}
+	return 1
+}
+
+func retryCount(s backends.SlotState) int {
+	if s.Retries == nil {
+		return 0
+	}
+	return *s.Retries
+}
+
+func condition(status *uint32) string {
+	if status != nil && *status == backends.StatusUnbootable {
+		return "unbootable"
+	}
+	return "normal"
+}
+
+func refill(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	if _, err := arguments(in, 0); err != nil {
+		return err
+	}
+	return control.Refill(ctx)
+}
+
+func setUnbootable(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	slot, err := oneSlot(in)
+	if err != nil {
+		return err
+	}
+	return control.SetUnbootable(ctx, slot)
+}
+
+func answer(yes bool) error {
+	if yes {
+		return nil
+	}
+	return &cli.Answer{Code: fail.No}
+}
+
+func answerBootable(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	slot, err := oneSlot(in)
+	if err != nil {
+		return err
+	}
+	st, err := control.Status(ctx)
+	if err != nil {
+		return err
+	}
+	bootable := st.Slots[slot].Bootable
+	return answer(bootable != nil && *bootable)
+}
+
+func answerSuccessful(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	slot, err := oneSlot(in)
+	if err != nil {
+		return err
+	}
+	st, err := control.Status(ctx)
+	if err != nil {
+		return err
+	}
+	onTrial := st.Update.Target != nil && *st.Update.Target == slot &&
+		(st.Update.State == backends.Activated || st.Update.State == backends.Testing || st.Update.State == backends.RolledBack)
+	return answer(st.Slots[slot].Rootfs == backends.Whole && !onTrial)
+}
+
+func printSuffix(_ context.Context, in *cli.Invocation, _ *backends.Control) error {
+	slot, err := oneSlot(in)
+	if err != nil {
+		return err
+	}
+	suffix := ""
+	if slot == backends.B {
+		suffix = "_b"
+	}
+	_, err = fmt.Fprintln(in.Stdout, suffix)
+	return err
+}
+
+func answerRootfsAB(ctx context.Context, _ *cli.Invocation, control *backends.Control) error {
+	st, err := control.State(ctx)
+	switch {
+	case err != nil:
+		return err
+	case st.Redundancy == nil || *st.Redundancy == 0:
+		return nil
+	}
+	return &cli.Answer{Code: fail.Code(1 + st.Current.Index())}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/backends/efivar"
+	"github.com/tegra-ota/tegra-ota/handlers/firmware"
+	"github.com/tegra-ota/tegra-ota/internal/chip"
+	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// newControl wires the device's backend and stager into Control.
+func newControl(in *cli.Invocation) (*backends.Control, error) {
+	c, chipErr := chip.Detect(in.Machine)
+	if in.Config.Backend == "" {
+		if chipErr != nil {
+			return nil, fail.New(fail.Unavailable, "cannot choose a backend: %w", chipErr).Then("set backend in the configuration if you know better")
+		}
+		ours, err := efivar.Probe(in.Machine, c)
+		if err != nil {
+			return nil, err
+		}
+		if !ours {
+			return nil, fail.New(fail.Unavailable, "cannot choose a backend: %s is not controlled by UEFI variables", c.Name)
+		}
+	}
+	stager := firmware.New(in.Machine, c, firmware.Options{ESPMountPoint: in.Config.ESP.MountPoint, CapsuleTrust: in.Config.Firmware.CapsuleTrust})
+	return backends.New(in.Machine, efivar.New(in.Machine, c), stager, backends.Options{
+		Tries:                in.Config.Boot.Tries,
+		AllowWithoutFallback: in.Config.Boot.AllowWithoutFallback,
+		AllowOlderChain:      in.Config.Firmware.AllowOlderChain,
+		HealthFolder:         in.Config.Boot.HealthFolder,
+		HealthTimeout:        time.Duration(in.Config.Boot.HealthTimeout),
+		JournalFolder:        in.Config.Journal.Path,
+		ESPMountPoint:        in.Config.ESP.MountPoint,
+	}, in.Log), nil
+}
+
+// printJSON writes one indented JSON value to stdout.
+func printJSON(in *cli.Invocation, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fail.New(fail.Internal, "cannot print the result: %w", err)
+	}
+	_, err = in.Stdout.Write(append(text, '\n'))
+	return err
+}
+
+// arguments wants at most n arguments behind the verb.
+func arguments(in *cli.Invocation, n int) ([]string, error) {
+	args := in.Flags.Args()
+	if len(args) > n {
+		return nil, fail.New(fail.Usage, "cannot use argument %q: %s %s takes at most %d", args[n], in.Program, in.Verb, n)
+	}
+	return args, nil
+}
+
+// first returns the first argument, or "".
+func first(args []string) string {
+	if len(args) == 0 {
+		return ""
+	}
+	return args[0]
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// workerFlag marks the process that does the work while its parent guards stdin.
+const workerFlag = "--worker"
+
+// closeInherited closes descriptors that the caller left open without meaning to. SWUpdate's sockets are not close-on-exec; a child that keeps them
+// keeps a truncated update from ever reaching its end, and both hang (SWUpdate 2022.12, run).
+func closeInherited() error {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("cannot list open descriptors: %w", err)
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil || fd <= 2 {
+			continue
+		}
+		flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+		if err == nil && flags&unix.FD_CLOEXEC == 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	return nil
+}
+
+// streams says whether the call reads an image from stdin. Only then is a second process worth it.
+func streams(p cli.Program, args []string) bool {
+	if p.Name != "tegra-bup" && p.Name != "tegra-image" || contains(args, workerFlag) {
+		return false
+	}
+	return p.ReadsStdin(args)
+}
+
+// feedWorker runs the same call as a child and feeds it stdin to the very end, even when the child has given up or died: a reader that stops early
+// gets SWUpdate killed by SIGPIPE, without a line in its log (SWUpdate 2022.12, run). It exits with the child's code.
+func feedWorker(ctx context.Context, p cli.Program, args []string) int {
+	worker := exec.Command("/proc/self/exe", append([]string{p.Name, workerFlag}, args...)...)
+	worker.Args[0] = "tegra-ota"
+	worker.Stdout, worker.Stderr = os.Stdout, os.Stderr
+	// A worker without its feeder has no input left to wait for. The signal follows the thread that started it (prctl(2)), so the thread must live on.
+	runtime.LockOSThread()
+	worker.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGTERM}
+	pipe, err := worker.StdinPipe()
+	if err == nil {
+		err = worker.Start()
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "%s: cannot start the worker: %v\n", p.Name, err)
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return int(fail.Internal)
+	}
+	go func() {
+		<-ctx.Done()
+		_ = worker.Process.Signal(unix.SIGTERM)
+	}()
+	if _, err := io.Copy(pipe, os.Stdin); err != nil {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	}
+	_ = pipe.Close()
+	err = worker.Wait()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !exit.Exited() {
+		fmt.Fprintf(os.Stderr, "%s: the worker died: %v\n", filepath.Base(p.Name), exit)
+		return int(fail.Internal)
+	}
+	return worker.ProcessState.ExitCode()
+}
+
+func withoutWorkerFlag(args []string) []string {
+	var rest []string
+	for _, a := range args {
+		if a != workerFlag {
+			rest = append(rest, a)
+		}
+	}
+	return rest
+}
+
+func contains(list []string, s string) bool {
+	for _, x := range list {
+		if x == s {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,34 @@
+// Command virtual-orin is a Jetson Orin in a folder: it makes one, boots it, shows what it holds, and builds firmware
+// capsules for it.
+//
+// # Synopsis
+//
+//	virtual-orin create DIR [--module p3767-0005] [--l4t 36.4.0] [--redundancy 0|1|absent] [--app-size 64M]
+//	virtual-orin boot DIR [--cold|--warm] [--fail firmware|kernel|userspace] [--cut N|--cut-phase NAME] [--userspace CMD]
+//	virtual-orin status DIR
+//	virtual-orin capsule -o FILE --l4t VERSION [--spec SPEC]...
+//
+// # Description
+//
+// An update client runs on the folder with TEGRA_OTA_ROOT=DIR; boot then does what the firmware would do between two
+// boots. Standard output has a timeline in plain sentences, or one JSON object with --json.
+//
+// # Exit status
+//
+// 0 when Linux userspace runs (boot) or the command is done; 1 when userspace does not run; 64 and above as the README's
+// table of exit codes says.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, env{Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr})
+	stop()
+	os.Exit(code)
+}

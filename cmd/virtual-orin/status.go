@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tegra-ota/tegra-ota/backends/virtual"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+func prepareStatus(e env, flags *pflag.FlagSet) func(context.Context, []string) (fail.Code, error) {
+	asJSON := flags.Bool("json", false, "print one JSON object")
+	return func(_ context.Context, args []string) (fail.Code, error) {
+		dir, err := oneFolder(args)
+		if err != nil {
+			return 0, err
+		}
+		o, err := virtual.Open(dir)
+		if err != nil {
+			return 0, err
+		}
+		s, err := o.Status()
+		if err != nil {
+			return 0, err
+		}
+		if *asJSON {
+			return fail.OK, printJSON(e.Stdout, s)
+		}
+		_, err = fmt.Fprint(e.Stdout, statusText(s))
+		return fail.OK, err
+	}
+}
+
+func statusText(s virtual.Status) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, flashed with L4T %s, %d boots\n", s.Module, s.L4T, s.Boots)
+	for _, slot := range []virtual.Slot{virtual.A, virtual.B} {
+		c := s.Chains[slot]
+		word := "whole"
+		switch {
+		case !c.Startable:
+			word = "does not start"
+		case !c.Whole:
+			word = "of mixed versions"
+		}
+		active := ""
+		if slot == s.Active {
+			active = ", active"
+		}
+		fmt.Fprintf(&b, "chain %s: %s, %s%s\n", slot, c.VersionText, word, active)
+		for _, p := range c.Problems {
+			fmt.Fprintf(&b, "  %s\n", p)
+		}
+	}
+	r := s.Scratch
+	fmt.Fprintf(&b, "scratch register: magic 0x%x, current %s, retries A %d B %d, failed A %d B %d\n",
+		r.Magic, r.Current, r.Retry[0], r.Retry[1], r.Failed[0], r.Failed[1])
+	fmt.Fprintf(&b, "ESRT: last attempt %s, status %d, lowest supported %s\n", s.ESRT.Version, s.ESRT.Status, s.Lowest)
+	for _, c := range s.Capsules {
+		fmt.Fprintf(&b, "capsule on the ESP: %s\n", c)
+	}
+	for _, v := range s.Variables {
+		value := v.Value
+		if value == "" {
+			value = v.Hex
+		}
+		fmt.Fprintf(&b, "%s = %s\n", v.Name, value)
+	}
+	return b.String()
+}

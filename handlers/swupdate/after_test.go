@@ -1,0 +1,144 @@
+package swupdate_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// before is what a device looked like when a case began.
+type before struct {
+	slot           string
+	running, other map[string]string
+}
+
+func (o *orin) snapshot(t *testing.T) before {
+	t.Helper()
+	slot := o.status(t).Current
+	return before{slot: slot, running: o.contents(t, slot), other: o.contents(t, other(slot))}
+}
+
+// untouched fails if a byte of the slot that ran changed.
+func (o *orin) untouched(t *testing.T, b before) {
+	t.Helper()
+	if diff := cmp.Diff(b.running, o.contents(t, b.slot)); diff != "" {
+		t.Errorf("slot %s ran and was changed (-before +after):\n%s", b.slot, diff)
+	}
+}
+
+// unharmed is what must hold after every update that did not succeed: the slot that ran is untouched, the other one does
+// not boot if it was written to, a reboot comes back committed, and a good update works.
+func (o *orin) unharmed(t *testing.T, b before) {
+	t.Helper()
+	o.untouched(t, b)
+	o.clean(t)
+	if cmp.Diff(b.other, o.contents(t, other(b.slot))) != "" {
+		o.cannotBoot(t, other(b.slot))
+	}
+	if b.slot != o.status(t).Current {
+		t.Fatalf("slot %s runs, want %s", o.status(t).Current, b.slot)
+	}
+	timeline := o.mustBoot(t, b.slot)
+	if !o.committed() {
+		t.Errorf("slot %s is not committed after the reboot\n%s\n%s", b.slot, timeline, o.verdict())
+	}
+	o.untouched(t, b)
+	o.updates(t)
+}
+
+// cannotBoot plays, on a copy, what the firmware would do if the running system failed: it must not fall back to slot.
+func (o *orin) cannotBoot(t *testing.T, slot string) {
+	t.Helper()
+	for _, power := range []string{"--warm", "--cold"} {
+		twin := *o
+		twin.dir = filepath.Join(t.TempDir(), "twin")
+		tool(t, "", "cp", "-a", o.dir, twin.dir)
+		twin.env = []string{"TEGRA_OTA_ROOT=" + twin.dir}
+		twin.userland = "true"
+		for attempt := 0; attempt < 5; attempt++ {
+			options := []string{"--fail", "kernel"}
+			if attempt == 4 {
+				options = nil
+			}
+			if attempt == 0 {
+				options = append(options, power)
+			}
+			if up, timeline := twin.boot(t, options...); up && twin.status(t).Current == slot {
+				t.Fatalf("after %s and %d failed boots the half-written slot %s boots:\n%s", power, attempt, slot, timeline)
+			}
+		}
+		_ = os.RemoveAll(twin.dir)
+	}
+}
+
+// updates installs a good update of root file system and firmware, reboots, and fails unless the other slot runs it.
+func (o *orin) updates(t *testing.T) {
+	t.Helper()
+	image := o.image(t)
+	o.install(t, o.good(t, image).pack(t)).want(t, 0)
+	o.arrives(t, image)
+}
+
+// arrives reboots into an installed update.
+func (o *orin) arrives(t *testing.T, image []byte) {
+	t.Helper()
+	b := o.snapshot(t)
+	to := other(b.slot)
+	timeline := o.mustBoot(t, to)
+	if got := read(t, o.app(to)); !bytes.Equal(got[:len(image)], image) {
+		t.Errorf("slot %s does not hold the image", to)
+	}
+	if !o.committed() {
+		t.Errorf("slot %s is not committed:\n%s\n%s", to, timeline, o.verdict())
+	}
+	if s := o.status(t); s.Update.State != "committed" {
+		t.Errorf("the update is %q, want committed: %s", s.Update.State, o.verdict())
+	}
+	o.untouched(t, b)
+	o.clean(t)
+}
+
+// versions rise: the firmware admits nothing below the last capsule.
+var versions = []string{"36.4.3", "36.4.4", "36.4.7", "36.5.0", "36.5.1"}
+
+// good is an update that must succeed, with firmware newer than what runs.
+func (o *orin) good(t *testing.T, image []byte) update {
+	t.Helper()
+	id := digest(image)[:8]
+	return update{members: []member{activate(id), rootfs(id, image), firmware(id, capsule(t, o.nextVersion(t)))}}
+}
+
+func (o *orin) nextVersion(t *testing.T) string {
+	t.Helper()
+	s := o.status(t)
+	running := s.Slots[s.Current].Firmware
+	if running == nil {
+		t.Fatal("the running firmware's version is not known")
+	}
+	for i, v := range versions[:len(versions)-1] {
+		if v == *running {
+			return versions[i+1]
+		}
+	}
+	return versions[0]
+}
+
+// same fails if the other slot was written to.
+func (o *orin) same(t *testing.T, b before) {
+	t.Helper()
+	if diff := cmp.Diff(b.other, o.contents(t, other(b.slot))); diff != "" {
+		t.Errorf("slot %s was written to, although the update could be refused before (-before +after):\n%s", other(b.slot), diff)
+	}
+}
+
+// says fails unless the status tells the person on call about text.
+func (o *orin) says(t *testing.T, text string) {
+	t.Helper()
+	if _, out, _ := o.control(t, "tegra-bootctl", "status"); !strings.Contains(out, text) && !strings.Contains(o.verdict(), text) {
+		t.Errorf("neither status nor verdict says %q:\n%s\n%s", text, out, o.verdict())
+	}
+}

@@ -1,0 +1,207 @@
+// Package cli is what all executables share: the flags every one has, logging, and the way from an error to an exit code.
+//
+// An executable is a Program, a table of verbs. Verbs get an Invocation and return an error; nothing below package main and this one sees
+// os.Args, an environment variable or os.Exit.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/sirupsen/logrus"
+	"github.com/spf13/pflag"
+
+	"github.com/tegra-ota/tegra-ota/internal/config"
+	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// Version is stamped at build time: -ldflags "-X github.com/tegra-ota/tegra-ota/internal/cli.Version=...".
+var Version = "development"
+
+// Env is a process as its caller made it.
+type Env struct {
+	Args   []string // without the program's name
+	Getenv func(string) string
+	Stdin  io.Reader
+	Stdout io.Writer
+	Stderr io.Writer
+	// Elevated says that the process has more privilege than its caller; the environment is not trusted then.
+	Elevated bool
+}
+
+// Verb is one call of a program.
+type Verb struct {
+	Name     string
+	Synopsis string // arguments behind the name, as in "[--json] FILE"
+	Summary  string // one sentence
+	Flags    func(*pflag.FlagSet)
+	// Stdin says whether a call with these arguments behind the verb reads stdin; nil: never.
+	Stdin func(files []string) bool
+	Run      func(ctx context.Context, in *Invocation) error
+}
+
+// Program is one executable.
+type Program struct {
+	Name    string
+	Summary string // first line of the help
+	Help    string // the rest of it, like a man page
+	Verbs   []Verb
+	// Shorthands lists flags with a value that may precede the verb, besides the common ones: nvbootctrl's "-t rootfs".
+	Shorthands []string
+}
+
+// Invocation is one call with everything parsed.
+type Invocation struct {
+	Env
+	Program string
+	Verb    string
+	Flags   *pflag.FlagSet
+	Machine *device.Machine
+	Config  config.Config
+	Log     *logrus.Entry
+}
+
+// common are the flags of every executable.
+type common struct {
+	root, config, logFormat, logLevel string
+	version, help                     bool
+}
+
+func (c *common) register(f *pflag.FlagSet) {
+	f.StringVar(&c.root, "root", "", "prefix every path of the device with `DIR` (also TEGRA_OTA_ROOT)")
+	f.StringVar(&c.config, "config", "", "read `FILE` instead of "+config.DefaultPath)
+	f.StringVar(&c.logFormat, "log-format", "text", "log to stderr as `text`, json or journal (systemd's priorities)")
+	f.StringVar(&c.logLevel, "log-level", "info", "log from `LEVEL` on: debug, info, warning, error")
+	f.BoolVar(&c.version, "version", false, "print the version")
+	f.BoolVarP(&c.help, "help", "h", false, "print this help")
+}
+
+// valued are the common flags that take their value from the next argument.
+var valued = []string{"--root", "--config", "--log-format", "--log-level"}
+
+// Run executes one call and returns its exit code.
+func Run(ctx context.Context, env Env, p Program) int {
+	err := run(ctx, env, p)
+	if err == nil {
+		return int(fail.OK)
+	}
+	var answer *Answer
+	if errors.As(err, &answer) {
+		return int(answer.Code)
+	}
+	fmt.Fprintf(env.Stderr, "%s: %s\n", p.Name, oneLine(err.Error()))
+	return int(fail.CodeOf(err))
+}
+
+// Answer is a result that is an exit code and no failure: `verdict` answering no, nvbootctrl's is-rootfs-ab-enabled answering 2.
+type Answer struct{ Code fail.Code }
+
+// Error makes Answer an error, so that a verb can return it.
+func (a *Answer) Error() string { return "answered " + a.Code.String() }
+
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
+
+func run(ctx context.Context, env Env, p Program) error {
+	name, rest := p.split(env.Args)
+	var c common
+	flags := pflag.NewFlagSet(p.Name, pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	c.register(flags)
+	verb := p.find(name)
+	if verb != nil && verb.Flags != nil {
+		verb.Flags(flags)
+	}
+	if err := flags.Parse(rest); err != nil {
+		return fail.New(fail.Usage, "cannot understand the arguments: %w", err).Then("%s --help lists them", p.Name)
+	}
+	switch {
+	case c.version:
+		_, err := fmt.Fprintf(env.Stdout, "%s %s\n", p.Name, Version)
+		return err
+	case c.help, name == "help":
+		_, err := io.WriteString(env.Stdout, p.help(verb, flags))
+		return err
+	case name == "":
+		_, _ = io.WriteString(env.Stderr, p.help(nil, flags))
+		return fail.New(fail.Usage, "cannot run without a verb")
+	case verb == nil:
+		return fail.New(fail.Usage, "cannot run %q: there is no such verb", name).Then("%s --help lists them", p.Name)
+	}
+	in := &Invocation{Env: env, Program: p.Name, Verb: verb.Name, Flags: flags}
+	if err := in.prepare(c); err != nil {
+		return err
+	}
+	return verb.Run(ctx, in)
+}
+
+func (in *Invocation) prepare(c common) error {
+	root := c.root
+	if root == "" && !in.Elevated {
+		root = in.Getenv("TEGRA_OTA_ROOT")
+	}
+	in.Machine = device.New(root)
+	log, err := newLog(in.Stderr, c.logFormat, c.logLevel)
+	if err != nil {
+		return err
+	}
+	in.Log = log.WithField("executable", in.Program)
+	path, required := config.DefaultPath, false
+	if c.config != "" {
+		path, required = c.config, true
+	}
+	in.Config, err = config.Load(in.Machine, path, required)
+	return err
+}
+
+// split finds the verb: the first argument that is neither a flag nor a flag's value.
+func (p Program) split(args []string) (verb string, rest []string) {
+	takesValue := map[string]bool{}
+	for _, f := range append(append([]string(nil), valued...), p.Shorthands...) {
+		takesValue[f] = true
+	}
+	for i := 0; i < len(args); i++ {
+		a := args[i]
+		if a == "--" {
+			break
+		}
+		if strings.HasPrefix(a, "-") && a != "-" {
+			if takesValue[a] {
+				i++
+			}
+			continue
+		}
+		rest = append(append(rest, args[:i]...), args[i+1:]...)
+		return a, rest
+	}
+	return "", args
+}
+
+// ReadsStdin says whether a call reads stdin: its verb may, and its arguments name no file. A call that is wrong or asks for help does not.
+func (p Program) ReadsStdin(args []string) bool {
+	name, rest := p.split(args)
+	verb := p.find(name)
+	if verb == nil || verb.Stdin == nil {
+		return false
+	}
+	var c common
+	flags := pflag.NewFlagSet(p.Name, pflag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	c.register(flags)
+	if verb.Flags != nil {
+		verb.Flags(flags)
+	}
+	return flags.Parse(rest) == nil && !c.help && !c.version && verb.Stdin(flags.Args())
+}
+
+func (p Program) find(name string) *Verb {
+	for i := range p.Verbs {
+		if p.Verbs[i].Name == name {
+			return &p.Verbs[i]
+		}
+	}
+	return nil
+}

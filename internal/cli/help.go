@@ -1,0 +1,46 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// help prints one verb, or the whole program.
+func (p Program) help(verb *Verb, flags *pflag.FlagSet) string {
+	var b strings.Builder
+	if verb != nil {
+		fmt.Fprintf(&b, "%s %s: %s\n\nusage: %s %s %s\n\n%s", p.Name, verb.Name, verb.Summary, p.Name, verb.Name, verb.Synopsis, flags.FlagUsages())
+		return b.String()
+	}
+	fmt.Fprintf(&b, "%s: %s\n\nusage:\n", p.Name, p.Summary)
+	for _, v := range p.Verbs {
+		fmt.Fprintf(&b, "  %s\n      %s\n", strings.TrimSpace(p.Name+" "+v.Name+" "+v.Synopsis), v.Summary)
+	}
+	if p.Help != "" {
+		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(p.Help))
+	}
+	fmt.Fprintf(&b, "\nflags of every verb (%s VERB --help shows the others):\n%s\n%s", p.Name, commonUsages(), ExitCodes)
+	return b.String()
+}
+
+func commonUsages() string {
+	var c common
+	f := pflag.NewFlagSet("", pflag.ContinueOnError)
+	c.register(f)
+	return f.FlagUsages()
+}
+
+// ExitCodes is the table of exit codes that every help ends with.
+const ExitCodes = `exit codes:
+   0  ok
+   1  a question was answered with no
+  64  usage: bad arguments, unknown slot name
+  65  data: the file is malformed, of another size or digest, for another board, or below a version floor
+  69  unavailable: the device's condition forbids it (ESP, redundancy, BootNext, dirty chain, ...)
+  70  internal: a bug
+  74  io: reading or writing failed
+  75  busy: another process works, or the running slot is not committed yet
+  77  permission: more privilege is needed
+`

@@ -1,0 +1,141 @@
+// Package config reads /etc/tegra-ota/config.toml. Every value has a default that fits a stock layout; an unknown key is an error, because a
+// misspelt safety setting must not be silently absent.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"github.com/go-playground/validator/v10"
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// DefaultPath is where the configuration lies on the device.
+const DefaultPath = "/etc/tegra-ota/config.toml"
+
+// Config is the whole configuration.
+type Config struct {
+	// Backend settles which backend controls the slots: "" (probed), "efivar".
+	Backend  string   `toml:"backend" validate:"omitempty,oneof=efivar"`
+	Journal  Journal  `toml:"journal"`
+	Boot     Boot     `toml:"boot"`
+	Firmware Firmware `toml:"firmware"`
+	ESP      ESP      `toml:"esp"`
+}
+
+// Journal says where the record of the update in flight lies.
+type Journal struct {
+	// Path is a folder that both slots share; "" means /data/tegra-ota where /data is a file system of its own, else the ESP.
+	Path string `toml:"path" validate:"omitempty,startswith=/"`
+}
+
+// Boot governs trial boots.
+type Boot struct {
+	// Tries is how many uncommitted boots of a new slot are allowed before it is rolled back.
+	Tries int `toml:"tries" validate:"min=1,max=100"`
+	// RebootCommand is run to roll back; the first word is an absolute path or found in the usual folders. No shell is used.
+	RebootCommand []string `toml:"reboot_command" validate:"required,min=1,dive,required"`
+	// AllowWithoutFallback accepts a device whose firmware variables for retries are missing: it neither counts nor falls back.
+	AllowWithoutFallback bool `toml:"allow_without_fallback"`
+	// HealthFolder holds executables that must all succeed before a new slot is committed.
+	HealthFolder string `toml:"health_folder" validate:"required,startswith=/"`
+	// HealthTimeout is how long each of them may run.
+	HealthTimeout Duration `toml:"health_timeout" validate:"min=1000000000"`
+}
+
+// Firmware governs capsules.
+type Firmware struct {
+	// CapsuleTrust names a PEM certificate the capsule's signer must be or chain to; "" leaves that judgement to the firmware.
+	CapsuleTrust string `toml:"capsule_trust" validate:"omitempty,startswith=/"`
+	// AllowOlderChain accepts switching to a slot whose firmware is older than the running one.
+	AllowOlderChain bool `toml:"allow_older_chain"`
+}
+
+// ESP says where the EFI system partition is mounted.
+type ESP struct {
+	// MountPoint is looked for in the usual places when "".
+	MountPoint string `toml:"mount_point" validate:"omitempty,startswith=/"`
+}
+
+// Duration is a time.Duration written as "60s" in TOML.
+type Duration time.Duration
+
+// UnmarshalText reads time.ParseDuration's form.
+func (d *Duration) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil {
+		return err
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// Default returns the configuration of a device without a file.
+func Default() Config {
+	return Config{Boot: Boot{
+		Tries:         3,
+		RebootCommand: []string{"/usr/bin/systemctl", "reboot"},
+		HealthFolder:  "/etc/tegra-ota/health.d",
+		HealthTimeout: Duration(60 * time.Second),
+	}}
+}
+
+// Load reads the file at path, a path of the device. A missing file is the default configuration, unless required.
+func Load(m *device.Machine, path string, required bool) (Config, error) {
+	c := Default()
+	text, err := m.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) && !required {
+		return c, nil
+	}
+	if err != nil {
+		return c, fail.New(fail.Usage, "cannot read configuration %s: %w", path, err)
+	}
+	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
+	if err := decoder.Decode(&c); err != nil {
+		return c, decodeError(path, err)
+	}
+	if err := validator.New(validator.WithRequiredStructEnabled()).Struct(&c); err != nil {
+		return c, validationError(path, err)
+	}
+	return c, nil
+}
+
+// decodeError names line and column, where go-toml knows them.
+func decodeError(path string, err error) error {
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) && len(strict.Errors) > 0 {
+		e := strict.Errors[0]
+		line, column := e.Position()
+		return fail.New(fail.Usage, "cannot read configuration %s:%d:%d: unknown key %q", path, line, column, strings.Join(e.Key(), ".")).
+			Then("see the example configuration for the keys there are")
+	}
+	var decode *toml.DecodeError
+	if errors.As(err, &decode) {
+		line, column := decode.Position()
+		return fail.New(fail.Usage, "cannot read configuration %s:%d:%d: %w", path, line, column, err)
+	}
+	return fail.New(fail.Usage, "cannot read configuration %s: %w", path, err)
+}
+
+// validationError says which key breaks which rule.
+func validationError(path string, err error) error {
+	var fields validator.ValidationErrors
+	if !errors.As(err, &fields) || len(fields) == 0 {
+		return fail.New(fail.Usage, "cannot use configuration %s: %w", path, err)
+	}
+	f := fields[0]
+	key := strings.ToLower(strings.TrimPrefix(f.Namespace(), "Config."))
+	return fail.New(fail.Usage, "cannot use configuration %s: %s = %v breaks the rule %s %s", path, key, f.Value(), f.Tag(), f.Param())
+}
+
+// String names a duration as TOML writes it.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+var _ fmt.Stringer = Duration(0)
