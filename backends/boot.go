@@ -80,7 +80,7 @@ func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
 		return Boot{}, err
 	}
 	defer s.end()
-	b := Boot{Slot: s.obs.state.Current}
+	b := Boot{Slot: s.obs.state.Current, Health: []Health{}}
 	if b.Boots, err = s.count(); err != nil {
 		return b, err
 	}

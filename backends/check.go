@@ -149,7 +149,7 @@ func (s *session) checkSlots(f *findings) {
 	if s.journal.mark(other).Rootfs == Torn {
 		f.warn("slots", "install a complete root file system image", "the root file system of slot %s may be half written", other)
 	}
-	if s.journal.mark(other).Firmware == Dirty {
+	if s.dirty(other) {
 		f.warn("slots", "install firmware; that is the cure", "the firmware of slot %s may be half written", other)
 	}
 	have, running := s.obs.state.Slots[other].Firmware, s.obs.state.Slots[current].Firmware

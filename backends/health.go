@@ -22,13 +22,13 @@ type Health struct {
 func (s *session) checkHealth(ctx context.Context) ([]Health, *Health) {
 	entries, err := s.m.ReadDir(s.opts.HealthFolder)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil // no folder, no checks
+		return []Health{}, nil // no folder, no checks
 	}
 	if err != nil { // checks there may be, and none can be run: that is no health
 		h := Health{Name: s.opts.HealthFolder, Reason: err.Error()}
 		return []Health{h}, &h
 	}
-	var results []Health
+	results := []Health{}
 	for _, e := range entries {
 		name := path.Join(s.opts.HealthFolder, e.Name())
 		st, err := s.m.Stat(name)

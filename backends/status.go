@@ -103,13 +103,23 @@ func (s *session) slotStatus(slot Slot) *SlotStatus {
 	}
 	bootable := have.Status != nil && *have.Status != StatusUnbootable && (have.Retries == nil || *have.Retries > 0)
 	switch {
-	case mark.Rootfs == Torn || mark.Firmware == Dirty:
+	case mark.Rootfs == Torn || s.dirty(slot):
 		bootable = false
 	case have.Status == nil:
 		return st // the firmware does not say
 	}
 	st.Bootable = &bootable
 	return st
+}
+
+// dirty says that a chain may be half written now. The mark alone is set before a capsule is armed; until the reboot nothing has been written.
+func (s *session) dirty(slot Slot) bool {
+	if s.journal.mark(slot).Firmware != Dirty {
+		return false
+	}
+	u := s.journal.doc.Update
+	waiting := u != nil && u.State == Activated && u.ActivatedIn == s.obs.bootID && u.Target == slot && u.capsule() != nil
+	return !waiting || u.Firmware.MarkBefore == Dirty
 }
 
 func (s *session) board() Board {

@@ -3,6 +3,7 @@ package virtual_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -32,7 +33,7 @@ func TestPartitionTable(t *testing.T) {
 		}
 		var got []string
 		for _, line := range strings.Split(string(out), "\n") {
-			if f := strings.Fields(line); len(f) == 7 && f[0] != "Number" {
+			if f := strings.Fields(line); len(f) == 7 && len(f[0]) == 1 {
 				got = append(got, f[0]+" "+f[5]+" "+f[6])
 			}
 		}
@@ -238,7 +239,7 @@ func TestOldReleases(t *testing.T) {
 	read(t, o, "sys/firmware/efi/efivars/SystemFwVersions-"+public)
 }
 
-// snapshot reads a whole folder; holes count as zeros of small files only.
+// snapshot reads a whole folder; of the large disk files the size counts.
 func snapshot(t *testing.T, root string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -254,10 +255,15 @@ func snapshot(t *testing.T, root string) map[string]string {
 			all[rel], err = os.Readlink(path)
 			return err
 		}
-		raw, err := os.ReadFile(path)
-		if len(raw) > 1<<20 {
-			raw = append(raw[:1<<16], raw[len(raw)-1<<16:]...)
+		info, err := d.Info()
+		if err != nil {
+			return err
 		}
+		if info.Size() > 32<<20 {
+			all[rel] = fmt.Sprint(info.Size())
+			return nil
+		}
+		raw, err := os.ReadFile(path)
 		all[rel] = string(raw)
 		return err
 	})

@@ -103,7 +103,7 @@ func chainFirmware(s *backends.SlotStatus) string {
 	if s.Firmware != nil {
 		text = s.Firmware.String()
 	}
-	if s.FirmwareDirty {
+	if s.FirmwareDirty && (s.Bootable == nil || !*s.Bootable) {
 		text += " (may be half written)"
 	}
 	return text

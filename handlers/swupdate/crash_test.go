@@ -60,8 +60,10 @@ func (s *stall) workers() []int {
 			env, _ := os.ReadFile(file)
 			line, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "cmdline"))
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
-			program := filepath.Base(strings.Split(string(line), "\x00")[0])
-			if err == nil && program == "tegra-image" && strings.Contains(string(env), "TEGRA_OTA_ROOT="+s.o.dir+"\x00") {
+			// The worker is called tegra-ota, with its executable's name as first argument.
+			words := strings.Split(string(line), "\x00")
+			ours := filepath.Base(words[0]) == "tegra-image" || len(words) > 1 && words[1] == "tegra-image"
+			if err == nil && ours && strings.Contains(string(env), "TEGRA_OTA_ROOT="+s.o.dir+"\x00") {
 				pids = append(pids, pid)
 			}
 		}

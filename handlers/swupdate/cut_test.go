@@ -4,10 +4,16 @@ import (
 	"testing"
 )
 
+// phases of the firmware's work, in its order: each is cut at its first write.
+var phases = []string{
+	"variable:OsIndications", "capsule-gpt-invalidate", "capsule-mb1-invalidate", "capsule-image:mb2", "capsule-mb1", "capsule-gpt",
+	"capsule-verify", "bct-switch", "esrt", "capsule-remove",
+}
+
 // TestCapsuleCut cuts the power once in every phase of the firmware's capsule update, for each way the firmware may leave
 // the capsule behind, and then updates again. Every single write is swept in process, in package backends.
 func TestCapsuleCut(t *testing.T) {
-	for _, phase := range []string{"before-mb1-invalidated", "among-images", "before-mb1", "before-gpt", "before-bct-switch", "after-bct-switch"} {
+	for _, phase := range phases {
 		for _, after := range []string{"retry", "flag-cleared", "both-cleared"} {
 			t.Run(phase+" "+after, func(t *testing.T) {
 				parallel(t)

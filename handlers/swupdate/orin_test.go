@@ -125,14 +125,28 @@ func (o *orin) status(t *testing.T) status {
 func (o *orin) boot(t *testing.T, options ...string) (up bool, timeline string) {
 	t.Helper()
 	_ = os.Remove(o.path("verify.json"))
-	c := exec.Command(suite.orin, append([]string{"boot", o.dir, "--userspace", o.userland}, options...)...)
+	c := exec.Command(suite.orin, append([]string{"boot", o.dir, "--json", "--userspace", o.userland}, options...)...)
 	c.Env = append(os.Environ(), "PATH="+suite.libexec+":"+os.Getenv("PATH"))
-	out, err := c.CombinedOutput()
+	var out, log strings.Builder
+	c.Stdout, c.Stderr = &out, &log
+	err := c.Run()
 	var exit *exec.ExitError
 	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
-		t.Fatalf("virtual-orin boot %v: %v\n%s", options, err, out)
+		t.Fatalf("virtual-orin boot %v: %v\n%s%s", options, err, out.String(), log.String())
 	}
-	return err == nil, string(out)
+	var report struct {
+		Timeline      []string `json:"timeline"`
+		Outcome       string   `json:"outcome"`
+		UserspaceExit *int     `json:"userspace_exit"`
+	}
+	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
+		t.Fatalf("virtual-orin boot --json: %v\n%s", err, out.String())
+	}
+	timeline = strings.Join(report.Timeline, "\n") + "\noutcome: " + report.Outcome + "\n" + log.String()
+	if report.UserspaceExit != nil && *report.UserspaceExit != 0 {
+		t.Fatalf("tegra-boot-verify exits %d:\n%s", *report.UserspaceExit, timeline)
+	}
+	return err == nil, timeline
 }
 
 // mustBoot fails unless Linux comes up on the slot.
