@@ -21,25 +21,29 @@ type Boot struct {
 }
 
 // CountBoot counts this boot if an update is on trial, once for each boot identity, and protects the device from a half-written chain. It comes early,
-// before anything that can hang.
-func (c *Control) CountBoot(ctx context.Context) (int, error) {
+// before anything that can hang; so it is also where a target whose tries are used up is rolled back: a userspace that dies before VerifyBoot would
+// otherwise be tried for ever.
+func (c *Control) CountBoot(ctx context.Context) (Boot, error) {
 	s, err := c.begin(ctx)
 	if err != nil {
-		return 0, err
+		return Boot{}, err
 	}
 	defer s.end()
-	if err := s.m.RemoveVolatile(committedPath); err != nil {
-		return 0, err
+	b := Boot{Slot: s.obs.state.Current, Health: []Health{}}
+	if err := s.stamp(false); err != nil {
+		return b, err
 	}
-	boots, err := s.count()
-	if err != nil {
-		return boots, err
+	if b.Boots, err = s.count(); err != nil {
+		return b, err
 	}
-	v, err := s.judge(ctx)
-	if err != nil {
-		v = Verdict{} // a verdict that cannot be had clears nothing
+	if b.Verdict, err = s.judge(ctx); err != nil {
+		b.Verdict = Verdict{Outcome: NoOutcome, Reason: err.Error()} // a verdict that cannot be had clears nothing
 	}
-	return boots, s.protectFromDirty(ctx, v)
+	if err = s.protectFromDirty(ctx, b.Verdict); err == nil && s.exhausted() {
+		err = s.giveUpTarget(ctx, &b, s.exhaustion())
+	}
+	b.describe(s.journal.doc.Update)
+	return b, err
 }
 
 func (s *session) count() (int, error) {
@@ -96,18 +100,23 @@ func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
 		return b, err
 	}
 	err = s.verify(ctx, &b)
-	if u := s.journal.doc.Update; u != nil {
-		b.State = u.State
-		if b.Message == "" {
-			b.Message = u.Reason
-		}
-	} else {
-		b.State = Idle
-	}
+	b.describe(s.journal.doc.Update)
 	if err != nil {
 		return b, err
 	}
 	return b, s.stamp(b.Committed)
+}
+
+// describe takes over how the update stands now.
+func (b *Boot) describe(u *Update) {
+	if u == nil {
+		b.State = Idle
+		return
+	}
+	b.State = u.State
+	if b.Message == "" {
+		b.Message = u.Reason
+	}
 }
 
 func (s *session) stamp(committed bool) error {
@@ -147,7 +156,7 @@ func (s *session) verify(ctx context.Context, b *Boot) error {
 func (s *session) verifyTarget(ctx context.Context, b *Boot) error {
 	u := s.journal.doc.Update
 	if s.exhausted() {
-		return s.giveUpTarget(ctx, b, fmt.Sprintf("slot %s was booted %d times without being accepted, %d are allowed", u.Target, u.Boots, s.opts.Tries))
+		return s.giveUpTarget(ctx, b, s.exhaustion())
 	}
 	if b.Verdict.Outcome != Applied {
 		return s.giveUpTarget(ctx, b, b.Verdict.Reason)
@@ -165,6 +174,11 @@ func (s *session) verifyTarget(ctx context.Context, b *Boot) error {
 func (s *session) exhausted() bool {
 	u := s.journal.doc.Update
 	return s.onTrial() && s.obs.state.Current == u.Target && u.Boots > s.opts.Tries
+}
+
+func (s *session) exhaustion() string {
+	u := s.journal.doc.Update
+	return fmt.Sprintf("slot %s was booted %d times without being accepted, %d are allowed", u.Target, u.Boots, s.opts.Tries)
 }
 
 func (s *session) giveUpTarget(ctx context.Context, b *Boot, why string) error {

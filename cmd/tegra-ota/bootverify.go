@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
@@ -19,8 +20,8 @@ func bootVerifyProgram() cli.Program {
 		Help: `
 systemd runs count early in every boot (tegra-boot-count.service) and run when the system is up (tegra-boot-verify.service).
 
-count adds one to the number of uncommitted boots of an update on trial. The firmware's own retry counter is lost when power is
-cut; this one is not. run then judges: the running chain, the firmware's update table, the launcher's choice and the mounted
+count adds one to the number of uncommitted boots of an update on trial, and rolls back when there were too many. The firmware's
+own retry counter is lost when power is cut; this one is not. run then judges: the running chain, the firmware's update table, the launcher's choice and the mounted
 root file system must all say the same. After that every executable in /etc/tegra-ota/health.d must succeed, in name order.
 If all is well the slot is committed; if not, or after too many boots (tries in [boot]), the other slot is made to boot next and
 reboot_command is run.
@@ -41,14 +42,14 @@ func countBoot(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	boots, err := control.CountBoot(ctx)
+	b, err := control.CountBoot(ctx)
 	if err != nil {
 		return err
 	}
-	if boots > 0 {
-		in.Log.Infof("uncommitted boot %d of the update on trial", boots)
+	if b.Boots > 0 {
+		in.Log.Infof("uncommitted boot %d of the update on trial", b.Boots)
 	}
-	return nil
+	return rebootIfNeeded(ctx, in, b)
 }
 
 func verifyBoot(ctx context.Context, in *cli.Invocation) error {
@@ -67,9 +68,15 @@ func verifyBoot(ctx context.Context, in *cli.Invocation) error {
 	if err := printMessage(in, b, text); err != nil {
 		return err
 	}
+	return rebootIfNeeded(ctx, in, b)
+}
+
+// rebootIfNeeded runs reboot_command after a roll-back.
+func rebootIfNeeded(ctx context.Context, in *cli.Invocation, b backends.Boot) error {
 	if !b.Reboot {
 		return nil
 	}
+	in.Log.Warn(b.Message)
 	if in.Machine.IsPrefixed() {
 		in.Log.Warn("a reboot is needed; it is not run for a device in a folder")
 		return nil
