@@ -1,0 +1,84 @@
+# make demo and make test do all their set-up on a fresh Debian 12; both need root (packages, loop devices).
+PREFIX ?= /usr
+DESTDIR ?=
+LUA_VERSION ?= 5.3
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+GO ?= $(shell .ci/go)
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
+FUZZTIME ?= 30s
+# What the executables may add to an image: stripped, arm64, in bytes (7.0 MiB).
+BUDGET = 7340032
+
+LDFLAGS = -s -w -X github.com/tegra-ota/tegra-ota/internal/cli.Version=$(VERSION)
+GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+LIBEXEC = $(PREFIX)/libexec/tegra-ota
+NAMES = tegra-bup tegra-image tegra-bootctl tegra-boot-verify
+
+.PHONY: all setup build demo test static oldest unit size fuzz bench install clean
+all: build
+
+setup:
+	@.ci/setup
+
+build:
+	@test -n "$(GO)" || { echo "no Go 1.22 or newer was found; run make setup" >&2; exit 1; }
+	@mkdir -p build
+	$(GOBUILD) -o build/ ./cmd/...
+
+demo: setup
+	@$(MAKE) --no-print-directory build
+	@examples/swupdate/demo.sh build
+
+test: setup
+	@$(MAKE) --no-print-directory static oldest unit size
+
+static:
+	@GO='$(GO)' .ci/static
+
+# Yocto scarthgap builds with Go 1.22.12; the tests run with the Go that is installed.
+oldest:
+	GOTOOLCHAIN=go1.22.12 $(GO) build ./...
+	GOTOOLCHAIN=go1.22.12 $(GO) vet ./...
+
+unit:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+size:
+	@mkdir -p build/arm64
+	GOOS=linux GOARCH=arm64 $(GOBUILD) -o build/arm64/ ./cmd/...
+	@bytes=$$(stat -c %s build/arm64/tegra-ota); \
+	echo "tegra-ota, arm64, stripped: $$bytes bytes of $(BUDGET)"; \
+	test "$$bytes" -le $(BUDGET) || { echo "tegra-ota is larger than its budget of 7.0 MiB" >&2; exit 1; }
+
+# Every fuzz target for FUZZTIME; go test takes one target of one package at a time.
+fuzz: setup
+	@grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
+		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go | while read -r target; do \
+			echo "$$dir $$target"; \
+			$(GO) test "$$dir" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; \
+		done || exit 1; \
+	done
+
+bench: setup
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+# One binary for the device; its names are relative links, so that an image can be assembled anywhere.
+install: build
+	install -D -m 755 build/tegra-ota $(DESTDIR)$(LIBEXEC)/tegra-ota
+	for name in $(NAMES); do ln -sf tegra-ota $(DESTDIR)$(LIBEXEC)/$$name; done
+	install -d $(DESTDIR)$(PREFIX)/bin
+	for name in tegra-bootctl tegra-bup; do ln -sf ../libexec/tegra-ota/$$name $(DESTDIR)$(PREFIX)/bin/$$name; done
+	install -D -m 644 handlers/swupdate/swupdate_handlers.lua $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/swupdate_handlers.lua
+	sed -i 's,"/usr/libexec/tegra-ota","$(LIBEXEC)",' $(DESTDIR)$(PREFIX)/share/lua/$(LUA_VERSION)/swupdate_handlers.lua
+	find init/systemd -type f | while read -r unit; do \
+		to="$(DESTDIR)$(UNITDIR)/$${unit#init/systemd/}"; \
+		install -D -m 644 "$$unit" "$$to" && sed -i 's,/usr/libexec/tegra-ota,$(LIBEXEC),g' "$$to" || exit 1; \
+	done
+	install -d -m 755 $(DESTDIR)/etc/tegra-ota/health.d
+	install -m 644 examples/swupdate/config.toml $(DESTDIR)/etc/tegra-ota/config.toml.example
+	install -d $(DESTDIR)$(PREFIX)/share/doc/tegra-ota/examples/swupdate
+	install -m 644 examples/swupdate/sw-description examples/swupdate/swupdate.cfg $(DESTDIR)$(PREFIX)/share/doc/tegra-ota/examples/swupdate
+
+clean:
+	rm -rf build
