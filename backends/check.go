@@ -173,9 +173,6 @@ func (s *session) checkESP(ctx context.Context, f *findings) {
 		f.fromError("esp", SeverityError, s.obs.espErr)
 		return
 	}
-	if s.obs.esp.Note != "" {
-		f.warn("esp", "make sure that the firmware boots from this disk", "%s", s.obs.esp.Note)
-	}
 	var own *Staged
 	if u := s.journal.doc.Update; u.inFlight() && u.Firmware != nil {
 		own = &u.Firmware.Staged

@@ -30,9 +30,12 @@ func (c *Control) Commit(ctx context.Context) (string, error) {
 		if err := s.settleTrial(ctx, v); err != nil {
 			return "", err
 		}
-		return fmt.Sprintf("slot %s is committed: %s", s.obs.state.Current, v.Reason), nil
+		return fmt.Sprintf("slot %s is committed: %s", s.obs.state.Current, v.Reason), s.stamp(true)
 	}
 	if err := s.accept(ctx); err != nil {
+		return "", err
+	}
+	if err := s.stamp(true); err != nil {
 		return "", err
 	}
 	if u.inFlight() && u.State == Activated {

@@ -20,6 +20,7 @@ type Status struct {
 	Verdict    Verdict              `json:"verdict"`
 	Problems   []Problem            `json:"problems"`
 	Lowest     *capsule.Version     `json:"lowest_supported"` // the firmware installs nothing older
+	ESP        *string              `json:"esp"`              // where capsules go, and, in words, what could not be verified about it
 	Launcher   *string              `json:"launcher"`         // path of L4TLauncher on the ESP, which is not redundant and not updated
 	Journal    string               `json:"journal"`          // folder
 }
@@ -75,6 +76,11 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 		st.Lowest = &entry.Lowest
 	}
 	if s.obs.espErr == nil {
+		where := s.obs.esp.MountPoint + " (" + s.obs.esp.Device + ")"
+		if s.obs.esp.Note != "" { // normal where the firmware made the boot option itself: it names the disk, not the partition
+			where += ": " + s.obs.esp.Note
+		}
+		st.ESP = &where
 		launcher := path.Join(s.obs.esp.MountPoint, "EFI/BOOT/BOOTAA64.efi")
 		if s.m.Exists(launcher) {
 			st.Launcher = &launcher

@@ -25,8 +25,7 @@ the running slot takes an activation back. verdict answers 0 only for "applied".
 
 Linked as nvbootctrl, or by the same commands here, it answers in nvbootctrl's words (L4T R36), and knows the commands that
 R35 removed.`,
-		Verbs:      append(controlVerbs(), nvbootctrlVerbs()...),
-		Shorthands: []string{"-t"},
+		Verbs: append(controlVerbs(), nvbootctrlVerbs()...),
 	}
 }
 
@@ -145,6 +144,9 @@ func activate(ctx context.Context, in *cli.Invocation) error {
 	}
 	warnAll(in, a.Warnings)
 	if wantsJSON(in) {
+		if a.Warnings == nil {
+			a.Warnings = []string{} // a list is never null
+		}
 		return printJSON(in, map[string]any{"next": a.Slot, "firmware": a.Firmware, "nothing_to_do": a.Nothing, "warnings": a.Warnings})
 	}
 	switch {

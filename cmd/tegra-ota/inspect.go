@@ -111,7 +111,7 @@ func inspect(_ context.Context, in *cli.Invocation) error {
 func inspectFile(name string) (inspection, *bup.Package, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return inspection{}, nil, fail.New(fail.IO, "cannot open the file: %w", err)
+		return inspection{}, nil, fail.New(fail.InputCode(err, fail.IO), "cannot open the file: %w", err)
 	}
 	defer f.Close()
 	st, err := f.Stat()

@@ -41,7 +41,11 @@ func run() int {
 	if streams(*p, args) {
 		return feedWorker(ctx, *p, args)
 	}
-	return cli.Run(ctx, cli.Process(withoutWorkerFlag(args)), *p)
+	env := cli.Process(withoutWorkerFlag(args))
+	if contains(args, workerFlag) {
+		env.Stdin = workerStdin(ctx)
+	}
+	return cli.Run(ctx, env, *p)
 }
 
 // find returns the program of a name. nvbootctrl is tegra-bootctl: it speaks NVIDIA's commands, so that scripts need no change.

@@ -17,8 +17,8 @@ import (
 // threads and tier4/ota-client's test data show.
 func nvbootctrlVerbs() []cli.Verb {
 	view := func(f *pflag.FlagSet) { f.StringP("target", "t", "bootloader", "which view: `bootloader` or rootfs") }
-	verb := func(name, synopsis, summary string, run func(context.Context, *cli.Invocation, *backends.Control) error) cli.Verb {
-		return cli.Verb{Name: name, Synopsis: synopsis, Summary: summary + " (nvbootctrl)", Flags: view, Run: nvbootctrl(run)}
+	verb := func(name, arguments, summary string, run func(context.Context, *cli.Invocation, *backends.Control) error) cli.Verb {
+		return cli.Verb{Name: name, Synopsis: strings.TrimSpace("[-t bootloader|rootfs] " + arguments), Summary: summary + " (nvbootctrl)", Flags: view, Run: nvbootctrl(run)}
 	}
 	return []cli.Verb{
 		verb("get-number-slots", "", "print 2", printNumberOfSlots),
@@ -32,6 +32,8 @@ func nvbootctrlVerbs() []cli.Verb {
 		verb("is-slot-marked-successful", "SLOT", "exit 0 if a slot was accepted, else 1 (R32)", answerSuccessful),
 		verb("get-suffix", "SLOT", "print the slot's suffix (R32)", printSuffix),
 		verb("is-rootfs-ab-enabled", "", "exit 0 if off, 1 or 2 if on and slot A or B runs", answerRootfsAB),
+		verb("is-unified-enabled", "", "exit 0 if chain and root file system switch together, else 69 (R32)", answerUnified),
+		verb("set-SR-BR", "SLOT", "refused: Linux cannot reach that register; use set-active-boot-slot", refuseScratch),
 	}
 }
 
@@ -53,6 +55,19 @@ func rootfsView(in *cli.Invocation) bool {
 	return v == "rootfs"
 }
 
+// seen is a chain's slot in the view that was asked for: the launcher may have chosen another root file system, and RootfsRedundancyLevel 0 pins it.
+func seen(in *cli.Invocation, st backends.State, chain backends.Slot) backends.Slot {
+	switch {
+	case !rootfsView(in):
+		return chain
+	case st.Redundancy != nil && *st.Redundancy == 0:
+		return backends.A
+	case chain == st.Current && st.RootCurrent != backends.None:
+		return st.RootCurrent
+	}
+	return chain
+}
+
 // oneSlot reads the SLOT argument.
 func oneSlot(in *cli.Invocation) (backends.Slot, error) {
 	args, err := arguments(in, 1)
@@ -66,20 +81,22 @@ func oneSlot(in *cli.Invocation) (backends.Slot, error) {
 }
 
 func printNumberOfSlots(_ context.Context, in *cli.Invocation, _ *backends.Control) error {
+	if _, err := arguments(in, 0); err != nil {
+		return err
+	}
 	_, err := fmt.Fprintln(in.Stdout, 2)
 	return err
 }
 
 func printCurrentSlot(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	if _, err := arguments(in, 0); err != nil {
+		return err
+	}
 	st, err := control.State(ctx)
 	if err != nil {
 		return err
 	}
-	slot := st.Current
-	if rootfsView(in) && st.RootCurrent != backends.None {
-		slot = st.RootCurrent
-	}
-	_, err = fmt.Fprintln(in.Stdout, slot.Index())
+	_, err = fmt.Fprintln(in.Stdout, seen(in, st, st.Current).Index())
 	return err
 }
 
@@ -94,6 +111,9 @@ func setActiveSlot(ctx context.Context, in *cli.Invocation, control *backends.Co
 }
 
 func dumpSlots(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	if _, err := arguments(in, 0); err != nil {
+		return err
+	}
 	st, err := control.Status(ctx)
 	if err != nil {
 		return err
@@ -110,7 +130,7 @@ func dumpSlots(ctx context.Context, in *cli.Invocation, control *backends.Contro
 		fmt.Fprintf(&b, "Current version: %s\n", runningVersion(st, in))
 		fmt.Fprintf(&b, "Capsule update status: %d\n", capsuleStatus(st, in))
 	}
-	fmt.Fprintf(&b, "Current %s slot: %s\nActive %s slot: %s\nnum_slots: 2\n", view, *st.Current, view, *st.Next)
+	fmt.Fprintf(&b, "Current %s slot: %s\nActive %s slot: %s\nnum_slots: 2\n", view, seen(in, state, *st.Current), view, seen(in, state, *st.Next))
 	for _, s := range backends.Slots {
 		fmt.Fprintf(&b, "slot: %d,             ", s.Index())
 		if view == "rootfs" {
@@ -210,9 +230,10 @@ func answerSuccessful(ctx context.Context, in *cli.Invocation, control *backends
 	if err != nil {
 		return err
 	}
+	slotNow := st.Slots[slot]
 	onTrial := st.Update.Target != nil && *st.Update.Target == slot &&
 		(st.Update.State == backends.Activated || st.Update.State == backends.Testing || st.Update.State == backends.RolledBack)
-	return answer(st.Slots[slot].Rootfs == backends.Whole && !onTrial)
+	return answer(slotNow.Bootable != nil && *slotNow.Bootable && !onTrial)
 }
 
 func printSuffix(_ context.Context, in *cli.Invocation, _ *backends.Control) error {
@@ -228,7 +249,10 @@ func printSuffix(_ context.Context, in *cli.Invocation, _ *backends.Control) err
 	return err
 }
 
-func answerRootfsAB(ctx context.Context, _ *cli.Invocation, control *backends.Control) error {
+func answerRootfsAB(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	if _, err := arguments(in, 0); err != nil {
+		return err
+	}
 	st, err := control.State(ctx)
 	switch {
 	case err != nil:
@@ -237,4 +261,27 @@ func answerRootfsAB(ctx context.Context, _ *cli.Invocation, control *backends.Co
 		return nil
 	}
 	return &cli.Answer{Code: fail.Code(1 + st.Current.Index())}
+}
+
+// answerUnified: firmware and root file system switch together exactly where the root file system is redundant. 69 is nvbootctrl's own answer for no.
+func answerUnified(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	if _, err := arguments(in, 0); err != nil {
+		return err
+	}
+	st, err := control.State(ctx)
+	switch {
+	case err != nil:
+		return err
+	case st.Redundancy == nil || *st.Redundancy == 0:
+		return &cli.Answer{Code: fail.Unavailable}
+	}
+	return nil
+}
+
+func refuseScratch(_ context.Context, in *cli.Invocation, _ *backends.Control) error {
+	if _, err := oneSlot(in); err != nil {
+		return err
+	}
+	return fail.New(fail.Unavailable, "cannot select a chain through the scratch register: it is lost at power-off, and Linux cannot reach it").
+		Then("use set-active-boot-slot")
 }

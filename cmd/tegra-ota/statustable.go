@@ -20,6 +20,9 @@ func printStatus(w io.Writer, st backends.Status) error {
 	if st.Lowest != nil {
 		fmt.Fprintf(t, "firmware floor\t%s\n", st.Lowest)
 	}
+	if st.ESP != nil {
+		fmt.Fprintf(t, "ESP\t%s\n", *st.ESP)
+	}
 	if st.Launcher != nil {
 		fmt.Fprintf(t, "launcher\t%s (one for both slots, not updated by tegra-ota)\n", *st.Launcher)
 	}

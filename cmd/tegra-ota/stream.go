@@ -7,9 +7,9 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -48,6 +48,9 @@ func streams(p cli.Program, args []string) bool {
 	return p.ReadsStdin(args)
 }
 
+// patience is how much longer a call that was told to end goes on draining stdin, so that whoever feeds it is not hit by SIGPIPE at once.
+const patience = 2 * time.Second
+
 // feedWorker runs the same call as a child and feeds it stdin to the very end, even when the child has given up or died: a reader that stops early
 // gets SWUpdate killed by SIGPIPE, without a line in its log (SWUpdate 2022.12, run). It exits with the child's code.
 func feedWorker(ctx context.Context, p cli.Program, args []string) int {
@@ -66,21 +69,60 @@ func feedWorker(ctx context.Context, p cli.Program, args []string) int {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return int(fail.Internal)
 	}
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		if _, err := io.Copy(pipe, os.Stdin); err != nil {
+			_, _ = io.Copy(io.Discard, os.Stdin)
+		}
+		_ = pipe.Close()
+	}()
 	go func() {
 		<-ctx.Done()
 		_ = worker.Process.Signal(unix.SIGTERM)
 	}()
-	if _, err := io.Copy(pipe, os.Stdin); err != nil {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-	}
-	_ = pipe.Close()
 	err = worker.Wait()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && !exit.Exited() {
-		fmt.Fprintf(os.Stderr, "%s: the worker died: %v\n", filepath.Base(p.Name), exit)
+	died := errors.As(err, &exit) && !exit.Exited()
+	if died {
+		fmt.Fprintf(os.Stderr, "%s: cannot finish: the worker died: %v\n", p.Name, exit)
+	}
+	select {
+	case <-drained:
+	case <-ctx.Done():
+		select {
+		case <-drained:
+		case <-time.After(patience):
+		}
+	}
+	if died {
 		return int(fail.Internal)
 	}
 	return worker.ProcessState.ExitCode()
+}
+
+// workerStdin is the stdin of a worker. A read ends with the context: a worker whose feeder has stalled would otherwise never notice that it was
+// told to end, and hold the lock for ever.
+func workerStdin(ctx context.Context) io.Reader {
+	if err := unix.SetNonblock(0, true); err != nil {
+		return os.Stdin
+	}
+	f := os.NewFile(0, "stdin") // registers the pipe with the poller, which is what gives it deadlines
+	context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })
+	return interruptible{ctx, f}
+}
+
+type interruptible struct {
+	ctx context.Context
+	f   *os.File
+}
+
+func (r interruptible) Read(p []byte) (int, error) {
+	n, err := r.f.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fail.New(fail.IO, "interrupted: %w", r.ctx.Err())
+	}
+	return n, err
 }
 
 func withoutWorkerFlag(args []string) []string {

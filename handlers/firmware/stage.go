@@ -135,7 +135,8 @@ func (s *Stager) move(from, to string, p places) error {
 	if err := s.m.Rename(from, to); err != nil {
 		return named(to, err)
 	}
-	for _, folder := range folders(from, to) {
+	// The new name first: with only the old folder on storage, a cut would leave neither.
+	for _, folder := range folders(to, from) {
 		if err := s.m.SyncDir(folder); err != nil {
 			return named(folder, err)
 		}

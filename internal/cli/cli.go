@@ -41,7 +41,7 @@ type Verb struct {
 	Flags    func(*pflag.FlagSet)
 	// Stdin says whether a call with these arguments behind the verb reads stdin; nil: never.
 	Stdin func(files []string) bool
-	Run      func(ctx context.Context, in *Invocation) error
+	Run   func(ctx context.Context, in *Invocation) error
 }
 
 // Program is one executable.
@@ -50,8 +50,6 @@ type Program struct {
 	Summary string // first line of the help
 	Help    string // the rest of it, like a man page
 	Verbs   []Verb
-	// Shorthands lists flags with a value that may precede the verb, besides the common ones: nvbootctrl's "-t rootfs".
-	Shorthands []string
 }
 
 // Invocation is one call with everything parsed.
@@ -74,14 +72,11 @@ type common struct {
 func (c *common) register(f *pflag.FlagSet) {
 	f.StringVar(&c.root, "root", "", "prefix every path of the device with `DIR` (also TEGRA_OTA_ROOT)")
 	f.StringVar(&c.config, "config", "", "read `FILE` instead of "+config.DefaultPath)
-	f.StringVar(&c.logFormat, "log-format", "text", "log to stderr as `text`, json or journal (systemd's priorities)")
+	f.StringVar(&c.logFormat, "log-format", "text", "log to stderr in `FORMAT`: text, json or journal (systemd's priorities)")
 	f.StringVar(&c.logLevel, "log-level", "info", "log from `LEVEL` on: debug, info, warning, error")
 	f.BoolVar(&c.version, "version", false, "print the version")
 	f.BoolVarP(&c.help, "help", "h", false, "print this help")
 }
-
-// valued are the common flags that take their value from the next argument.
-var valued = []string{"--root", "--config", "--log-format", "--log-level"}
 
 // Run executes one call and returns its exit code.
 func Run(ctx context.Context, env Env, p Program) int {
@@ -157,12 +152,10 @@ func (in *Invocation) prepare(c common) error {
 	return err
 }
 
-// split finds the verb: the first argument that is neither a flag nor a flag's value.
+// split finds the verb: the first argument that is neither a flag nor a flag's value. Any verb's flag may stand before it, as in nvbootctrl's
+// "-t rootfs dump-slots-info".
 func (p Program) split(args []string) (verb string, rest []string) {
-	takesValue := map[string]bool{}
-	for _, f := range append(append([]string(nil), valued...), p.Shorthands...) {
-		takesValue[f] = true
-	}
+	takesValue := p.valued()
 	for i := 0; i < len(args); i++ {
 		a := args[i]
 		if a == "--" {
@@ -178,6 +171,31 @@ func (p Program) split(args []string) (verb string, rest []string) {
 		return a, rest
 	}
 	return "", args
+}
+
+// valued are the flags, as they are written, that take the next argument for their value.
+func (p Program) valued() map[string]bool {
+	names := map[string]bool{}
+	collect := func(register func(*pflag.FlagSet)) {
+		f := pflag.NewFlagSet("", pflag.ContinueOnError)
+		register(f)
+		f.VisitAll(func(flag *pflag.Flag) {
+			if flag.NoOptDefVal != "" {
+				return
+			}
+			names["--"+flag.Name] = true
+			if flag.Shorthand != "" {
+				names["-"+flag.Shorthand] = true
+			}
+		})
+	}
+	collect((&common{}).register)
+	for _, v := range p.Verbs {
+		if v.Flags != nil {
+			collect(v.Flags)
+		}
+	}
+	return names
 }
 
 // ReadsStdin says whether a call reads stdin: its verb may, and its arguments name no file. A call that is wrong or asks for help does not.

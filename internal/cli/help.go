@@ -11,7 +11,8 @@ import (
 func (p Program) help(verb *Verb, flags *pflag.FlagSet) string {
 	var b strings.Builder
 	if verb != nil {
-		fmt.Fprintf(&b, "%s %s: %s\n\nusage: %s %s %s\n\n%s", p.Name, verb.Name, verb.Summary, p.Name, verb.Name, verb.Synopsis, flags.FlagUsages())
+		fmt.Fprintf(&b, "%s %s: %s\n\nusage: %s\n\n%s\n%s", p.Name, verb.Name, verb.Summary,
+			strings.TrimSpace(p.Name+" "+verb.Name+" "+verb.Synopsis), flags.FlagUsages(), ExitCodes)
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%s: %s\n\nusage:\n", p.Name, p.Summary)

@@ -95,7 +95,7 @@ func Load(m *device.Machine, path string, required bool) (Config, error) {
 		return c, nil
 	}
 	if err != nil {
-		return c, fail.New(fail.Usage, "cannot read configuration %s: %w", path, err)
+		return c, fail.New(fail.InputCode(err, fail.Usage), "cannot read configuration %s: %w", path, err)
 	}
 	decoder := toml.NewDecoder(bytes.NewReader(text)).DisallowUnknownFields()
 	if err := decoder.Decode(&c); err != nil {

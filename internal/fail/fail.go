@@ -117,6 +117,14 @@ func CodeOf(err error) Code {
 	return Internal
 }
 
+// InputCode is the exit code of a file the caller named and we cannot read: Permission where that is why, else the given one.
+func InputCode(err error, otherwise Code) Code {
+	if errors.Is(err, fs.ErrPermission) {
+		return Permission
+	}
+	return otherwise
+}
+
 // NextOf returns the next step of the outermost Error that has one, or "".
 func NextOf(err error) string {
 	for err != nil {

@@ -24,9 +24,15 @@ const (
 	espGUID  = "aaaaaaaa-0000-4000-8000-00000000000a"
 )
 
+// image is made once: sgdisk syncs the whole system each time.
+var image []byte
+
 // sgdiskImage lets sgdisk, as the independent judge, lay out a disk with three partitions: 1, 2 and 10.
 func sgdiskImage(t testing.TB) []byte {
 	t.Helper()
+	if image != nil {
+		return bytes.Clone(image)
+	}
 	p := filepath.Join(t.TempDir(), "disk")
 	if err := os.WriteFile(p, make([]byte, 8<<20), 0o644); err != nil {
 		t.Fatal(err)
@@ -42,7 +48,8 @@ func sgdiskImage(t testing.TB) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
+	image = b
+	return bytes.Clone(b)
 }
 
 func read(b []byte) (*gpt.Table, error) { return gpt.Read(bytes.NewReader(b), int64(len(b)), 512) }

@@ -81,9 +81,6 @@ func holdsDepth(m *device.Machine, source string, p Partition, depth int) bool {
 		return false
 	}
 	// The name is compared as well: a folder may have sent the label to a loop device of the host.
-	if source == p.Device || source == p.Node {
-		return true
-	}
 	dev := canonical(m, source)
 	if dev == p.Device || sameNode(m, p.Host, dev) {
 		return true

@@ -173,12 +173,20 @@ func TestLabelsThatUdevEscapes(t *testing.T) {
 func TestOfDevice(t *testing.T) {
 	m := orin(t)
 	link(t, m, "../nvme0n1p2", "/dev/other/name")
-	for _, dev := range []string{"/dev/nvme0n1p2", "/dev/disk/by-partlabel/APP_b", "/dev/disk/by-partuuid/" + uuidB} {
+	for _, dev := range []string{"/dev/nvme0n1p2", "/dev/other/name", "/dev/disk/by-partlabel/APP_b", "/dev/disk/by-partuuid/" + uuidB} {
 		p, err := partition.OfDevice(m, dev)
 		must(t, err)
 		if d := cmp.Diff(appB(t, m), p); d != "" {
 			t.Errorf("%s: %s", dev, d)
 		}
+	}
+	// The same label on another disk: the one link belongs to the NVMe's partition.
+	write(t, m, "/dev/mmcblk0p2", "")
+	write(t, m, "/sys/class/block/mmcblk0p2/uevent", uevent("mmcblk0p2", 2, "APP_b", "bbbbbbbb-0000-4000-8000-000000000002"))
+	p, err := partition.OfDevice(m, "/dev/mmcblk0p2")
+	must(t, err)
+	if p.Node != "/dev/mmcblk0p2" || p.Host != host(t, m, "/dev/mmcblk0p2") || p.Disk != "/dev/mmcblk0" {
+		t.Errorf("%+v", p)
 	}
 	write(t, m, "/dev/sda", "")
 	for _, dev := range []string{"/dev/sda", "/dev/absent"} {

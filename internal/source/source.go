@@ -39,7 +39,7 @@ func Open(name string, stdin io.Reader) (*Source, error) {
 	} else {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, fail.New(fail.IO, "cannot open the image: %w", err)
+			return nil, fail.New(fail.InputCode(err, fail.IO), "cannot open the image: %w", err)
 		}
 		s.closers = append(s.closers, func() { _ = f.Close() })
 		st, err := f.Stat()
