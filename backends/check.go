@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 
 	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/esrt"
@@ -113,6 +112,9 @@ func (s *session) checkPlatform(f *findings) {
 		f.warn("esrt", "run as root; a device without it cannot take capsules", "%v", err)
 		return
 	}
+	if s.obs.chipErr == nil && !s.obs.chip.Knows(entry.Version) {
+		f.warn("firmware", "try the update on a device you can reflash first", "firmware %s is of a release that this version of tegra-ota does not know", entry.Version)
+	}
 	if entry.Lowest > entry.Version {
 		f.warn("firmware", "update the firmware; a roll-back of the slot stays possible",
 			"the lowest supported firmware %s lies above the running %s: no older capsule installs", entry.Lowest, entry.Version)
@@ -207,49 +209,6 @@ func (s *session) checkJournal(f *findings) {
 	if s.journal.marksAt != nil {
 		f.warn("journal", "check the ESP's file system", "the copy of the slots' marks on the ESP is not usable: %v", s.journal.marksAt)
 	}
-}
-
-// verdictServices call every boot that reaches userspace good, which takes the decision away from tegra-boot-verify.
-var verdictServices = []string{"nv-l4t-bootloader-config.service", "nv_update_verifier.service", "l4t-rootfs-validation-config.service", "rauc-mark-good.service"}
-
-// unitFolders are where systemd looks, the strongest first (systemd.unit(5)).
-var unitFolders = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
-
-func (s *session) checkServices(f *findings) {
-	for _, unit := range verdictServices {
-		if s.enabled(unit) && !s.disarmed(unit) {
-			f.fromError("services", SeverityError, fail.New(fail.Unavailable, "%s is enabled and calls every boot good before tegra-boot-verify judged it", unit).
-				Then("disable it (`systemctl disable %s`) or install tegra-ota's drop-in for it", unit))
-		}
-	}
-}
-
-// enabled says that some target or unit wants or requires the unit.
-func (s *session) enabled(unit string) bool {
-	for _, folder := range unitFolders {
-		entries, err := s.m.ReadDir(folder)
-		if err != nil {
-			continue
-		}
-		for _, e := range entries {
-			ext := path.Ext(e.Name())
-			if (ext == ".wants" || ext == ".requires") && s.m.Exists(path.Join(folder, e.Name(), unit)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// disarmed says that the unit is masked, or that tegra-ota's drop-in keeps it from starting.
-func (s *session) disarmed(unit string) bool {
-	for _, folder := range unitFolders {
-		if s.m.Exists(path.Join(folder, unit+".d", "50-tegra-ota.conf")) {
-			return true
-		}
-	}
-	target, err := s.m.Readlink(path.Join("/etc/systemd/system", unit))
-	return err == nil && target == "/dev/null"
 }
 
 // readESRT reads the firmware's update table; a name of its own so that a missing table reads the same everywhere.

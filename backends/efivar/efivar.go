@@ -31,6 +31,8 @@ type Backend struct {
 	m    *device.Machine
 	vars *efivarfs.Store
 	pmc  []string // candidate folders of the scratch register
+
+	nvbootctrl string // NVIDIA's program; "" looks for it
 }
 
 var _ backends.Backend = (*Backend)(nil)
@@ -38,6 +40,12 @@ var _ backends.Backend = (*Backend)(nil)
 // New returns the backend of a chip on a machine.
 func New(m *device.Machine, c chip.Chip) *Backend {
 	return &Backend{m: m, vars: efivarfs.New(m), pmc: c.PMC}
+}
+
+// WithNVBootctrl names NVIDIA's nvbootctrl, which refills the running slot's retries where the kernel does not show them; "" looks in the usual folders.
+func (b *Backend) WithNVBootctrl(path string) *Backend {
+	b.nvbootctrl = path
+	return b
 }
 
 // Probe says whether this backend is the machine's: yes, no, or yes but broken (an error). T234 and T264 with a readable BootChainFwCurrent

@@ -17,9 +17,12 @@ import (
 
 // MarkBootable sets status 0 and full retries. The status comes first: cut between the two, the retry count alone still keeps a slot from booting
 // as long as the scratch register is valid.
-func (b *Backend) MarkBootable(_ context.Context, s backends.Slot) error {
+func (b *Backend) MarkBootable(ctx context.Context, s backends.Slot) error {
 	if err := b.setNumber(statusVariable(s), backends.StatusNormal); err != nil {
 		return err
+	}
+	if b.attribute(s) == "" {
+		return b.refillByNVIDIA(ctx, s)
 	}
 	limit, err := b.number(efivarfs.RootfsRetryCountMax)
 	if err != nil {

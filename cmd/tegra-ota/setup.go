@@ -28,7 +28,7 @@ func newControl(in *cli.Invocation) (*backends.Control, error) {
 		}
 	}
 	stager := firmware.New(in.Machine, c, firmware.Options{ESPMountPoint: in.Config.ESP.MountPoint, CapsuleTrust: in.Config.Firmware.CapsuleTrust})
-	return backends.New(in.Machine, efivar.New(in.Machine, c), stager, backends.Options{
+	return backends.New(in.Machine, efivar.New(in.Machine, c).WithNVBootctrl(in.Config.NVBootctrl), stager, backends.Options{
 		Tries:                in.Config.Boot.Tries,
 		AllowWithoutFallback: in.Config.Boot.AllowWithoutFallback,
 		AllowOlderChain:      in.Config.Firmware.AllowOlderChain,

@@ -44,6 +44,7 @@ type Chip struct {
 	Naming     Naming
 	GPT        GPTPlace
 	PMC        []string // folders that may hold the launcher's scratch register, newest kernel first
+	Releases   []int    // L4T branches whose firmware is known from its sources: 36 for R36.x
 	Capsule    bool     // firmware is updated by UEFI capsule
 	Tested     bool     // exercised end to end; others are reported by check as known from sources only
 }
@@ -63,7 +64,7 @@ var (
 			guid.MustParse("bf0d4599-20d4-414e-b2c5-3595b1cda402"), // t23x_general
 			guid.MustParse("db21ea33-80c8-4906-971a-49c0b3f7d1d0"), // IGX Orin
 		},
-		Naming: PrefixAB, GPT: GPTPerChain, Capsule: true, Tested: true,
+		Naming: PrefixAB, GPT: GPTPerChain, Capsule: true, Tested: true, Releases: []int{35, 36, 38, 39},
 		PMC: []string{"/sys/devices/platform/bus@0/c360000.pmc", "/sys/devices/platform/c360000.pmc"},
 	}
 	T264 = Chip{
@@ -73,12 +74,12 @@ var (
 			guid.MustParse("5cdb9398-9a1f-44a4-986b-bbd034590537"), // simple_emmc
 			guid.MustParse("aeb40576-5d97-4d60-a138-93788792bf34"), // simple_pcie
 		},
-		Naming: PrefixAB, GPT: GPTPerChain, Capsule: true,
+		Naming: PrefixAB, GPT: GPTPerChain, Capsule: true, Releases: []int{38, 39},
 	}
 	T194 = Chip{
 		Name: "T194", ID: "0x19", Compatible: "nvidia,tegra194", Required: bup.RequiredT194,
 		ImageTypes: []guid.GUID{guid.MustParse("be3f5d68-7654-4ed2-838c-2a2faf901a78")},
-		Naming:     SuffixB, GPT: GPTEnd, Capsule: true,
+		Naming:     SuffixB, GPT: GPTEnd, Capsule: true, Releases: []int{35, 36},
 		PMC: []string{"/sys/devices/platform/bus@0/c360000.pmc", "/sys/devices/platform/c360000.pmc"},
 	}
 )
@@ -141,4 +142,14 @@ func (c Chip) RequiredBy(running capsule.Version) []string {
 		return bup.RequiredT234R35
 	}
 	return c.Required
+}
+
+// Knows says whether the firmware of a release is known from its sources.
+func (c Chip) Knows(firmware capsule.Version) bool {
+	for _, branch := range c.Releases {
+		if int(firmware>>16) == branch {
+			return true
+		}
+	}
+	return false
 }

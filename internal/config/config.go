@@ -23,11 +23,13 @@ const DefaultPath = "/etc/tegra-ota/config.toml"
 // Config is the whole configuration.
 type Config struct {
 	// Backend settles which backend controls the slots: "" (probed), "efivar".
-	Backend  string   `toml:"backend" validate:"omitempty,oneof=efivar"`
-	Journal  Journal  `toml:"journal"`
-	Boot     Boot     `toml:"boot"`
-	Firmware Firmware `toml:"firmware"`
-	ESP      ESP      `toml:"esp"`
+	Backend string `toml:"backend" validate:"omitempty,oneof=efivar"`
+	// NVBootctrl is NVIDIA's program, used where the kernel does not show the retry counts; "" looks in the usual folders.
+	NVBootctrl string   `toml:"nvbootctrl" validate:"omitempty,startswith=/"`
+	Journal    Journal  `toml:"journal"`
+	Boot       Boot     `toml:"boot"`
+	Firmware   Firmware `toml:"firmware"`
+	ESP        ESP      `toml:"esp"`
 }
 
 // Journal says where the record of the update in flight lies.
