@@ -74,7 +74,7 @@ func (w *Writing) Begin(ctx context.Context) error {
 	}
 	u := s.journal.doc.Update
 	u.State = Installing
-	u.Images[w.name] = &Image{}
+	u.setImage(w.name, Image{})
 	s.journal.setRootfs(w.Target, Torn)
 	if err := s.journal.save(false); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (w *Writing) Begin(ctx context.Context) error {
 // Finish records that the image is on storage, read back and compared. unconfirmed: the updater's verdict on its input is still to come.
 func (w *Writing) Finish(size int64, sha256 string, unconfirmed bool) error {
 	u := w.s.journal.doc.Update
-	u.Images[w.name] = &Image{Size: size, SHA256: sha256, Written: true, Confirmed: !unconfirmed}
+	u.setImage(w.name, Image{Size: size, SHA256: sha256, Written: true, Confirmed: !unconfirmed})
 	u.settle()
 	return w.s.journal.save(false)
 }

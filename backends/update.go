@@ -85,6 +85,14 @@ type Firmware struct {
 	MarkBefore Integrity `json:"mark_before"`
 }
 
+// setImage records how far one image has come.
+func (u *Update) setImage(name string, image Image) {
+	if u.Images == nil { // an update that began with firmware was read back from the journal without any
+		u.Images = map[string]*Image{}
+	}
+	u.Images[name] = &image
+}
+
 // inFlight says whether the update still has something to do.
 func (u *Update) inFlight() bool {
 	if u == nil {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"strings"
 
 	"github.com/sirupsen/logrus"
@@ -80,7 +81,7 @@ func (c *common) register(f *pflag.FlagSet) {
 
 // Run executes one call and returns its exit code.
 func Run(ctx context.Context, env Env, p Program) int {
-	err := run(ctx, env, p)
+	err := guarded(ctx, env, p)
 	if err == nil {
 		return int(fail.OK)
 	}
@@ -90,6 +91,17 @@ func Run(ctx context.Context, env Env, p Program) int {
 	}
 	fmt.Fprintf(env.Stderr, "%s: %s\n", p.Name, oneLine(err.Error()))
 	return int(fail.CodeOf(err))
+}
+
+// guarded turns a panic into an internal error: the caller gets one line and the exit code of a bug, and the log the stack.
+func guarded(ctx context.Context, env Env, p Program) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			fmt.Fprintf(env.Stderr, "%s\n", debug.Stack())
+			err = fail.New(fail.Internal, "internal error: %v", v).Then("please report it with the lines above")
+		}
+	}()
+	return run(ctx, env, p)
 }
 
 // Answer is a result that is an exit code and no failure: `verdict` answering no, nvbootctrl's is-rootfs-ab-enabled answering 2.
