@@ -10,7 +10,9 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// maxResets bounds the resets of one attempt; no path of the firmware needs more than four.
+// maxResets bounds the resets of one attempt; a path that ends needs four at most. One does not end: the retries of the
+// running slot are used up and the other chain does not start. L4TLauncher then asks for that chain, BootChainDxe gives up,
+// and the launcher, whose register was cleared, asks again.
 const maxResets = 16
 
 // boot is one attempt in progress.
@@ -88,7 +90,9 @@ func (b *boot) start(ctx context.Context) error {
 			return fmt.Errorf("cannot finish the boot: %w", err)
 		}
 		if b.report.Resets > maxResets {
-			return fail.New(fail.Internal, "cannot finish the boot: the firmware resets without end")
+			b.report.Outcome = OutcomeBootLoop
+			b.say("the firmware resets without end")
+			return b.o.writeScratch(b.reg)
 		}
 		up, err := b.bootROM()
 		if err != nil {
@@ -156,66 +160,8 @@ func (b *boot) osIndications() (uint64, bool, error) {
 	return binary.LittleEndian.Uint64(data), true, nil
 }
 
-// bootROM picks the chain that BR-BCT names, or the other one if that does not come up. The register's mark of a failed
-// chain is honoured while it lasts, as long as there is another chain.
-func (b *boot) bootROM() (bool, error) {
-	active, err := b.o.activeChain()
-	if err != nil {
-		return false, err
-	}
-	for _, honour := range []bool{true, false} {
-		for _, c := range []Slot{active, active.Other()} {
-			if honour && b.reg.Failed[c] != 0 {
-				b.say("BootROM passes over chain %s, which is marked as failed", c)
-				continue
-			}
-			ok, err := b.comesUp(c)
-			if err != nil {
-				return false, err
-			}
-			if !ok {
-				b.reg.Failed[c] = 1
-				continue
-			}
-			b.chain, b.reg.Chain, b.report.Chain = c, c, c
-			b.staleBCT = c != active
-			if b.running, err = b.o.version(c); err != nil {
-				return false, err
-			}
-			b.say("BootROM starts chain %s, firmware %s", c, versionWord(b.running))
-			return true, nil
-		}
-	}
-	return false, nil
-}
-
-func (b *boot) comesUp(c Slot) (bool, error) {
-	if b.failing != nil && *b.failing == c {
-		b.say("chain %s does not come up", c)
-		return false, nil
-	}
-	r, err := b.o.Chain(c)
-	if err != nil {
-		return false, err
-	}
-	if !r.Startable {
-		b.say("BootROM can not start chain %s: %s", c, r.Problems[0])
-	}
-	return r.Startable, nil
-}
-
-func versionWord(v capsule.Version) string {
-	if v == unknownVersion {
-		return "of unknown version"
-	}
-	return v.String()
-}
-
 // uefi runs from the start of UEFI to the start of Linux. It returns true if it ended in a reset.
 func (b *boot) uefi() (reset bool, err error) {
-	if err := b.vars.dropVolatile(); err != nil {
-		return false, err
-	}
 	if err := b.o.volatileVariables(b.chain, b.running); err != nil {
 		return false, err
 	}

@@ -96,12 +96,12 @@ func (o outer) header() (payloadHeader, bool) {
 }
 
 // authentic stands for FmpDxe's check of the signature: there is one, and its digest is that of the content. Who signed is
-// not judged: the model has no certificate in its flash. A file whose BUP is malformed has been signed so, for all we know.
+// not judged: the model has no certificate in its flash. A package that is malformed has been signed so, for all we know.
 func authentic(raw []byte) bool {
 	c, err := capsule.ParseAt(bytes.NewReader(raw), int64(len(raw)))
 	if err != nil {
 		var f *bup.FormatError
-		return errors.As(err, &f) && f.Format == "BUP"
+		return errors.As(err, &f) && (f.Format == "BUP" || strings.HasPrefix(f.Field, "BUP "))
 	}
 	return c.Signed && len(c.MessageDigest) > 0 && bytes.Equal(c.MessageDigest, c.ContentDigest[:])
 }

@@ -52,11 +52,14 @@ func (o *Orin) Chain(s Slot) (ChainReport, error) {
 		}
 		found, bad := judge(p.Name, raw)
 		if bad != nil {
-			r.Whole, r.Startable = false, false
+			r.Whole = false
+			if p.Name != versionImage { // nothing is started from it
+				r.Startable = false
+			}
 			r.Problems = append(r.Problems, fmt.Sprintf("%s_%s: %v", s, p.Name, bad))
 			continue
 		}
-		if p.Name != gptImage && found != unknownVersion && found != ver {
+		if p.Name != gptImage && found != unknownVersion && ver != unknownVersion && found != ver {
 			r.Whole = false
 			r.Problems = append(r.Problems, fmt.Sprintf("%s_%s: it is of version %s", s, p.Name, found))
 		}

@@ -122,10 +122,6 @@ func (o *Orin) makeVariables() error {
 		return fmt.Errorf("cannot make the variable store: %w", err)
 	}
 	v := o.variables()
-	type variable struct {
-		name, vendor string
-		data         []byte
-	}
 	list := []variable{
 		{"TegraPlatformSpec", publicGUID, []byte(o.board.Spec)},
 		{"TegraPlatformCompatSpec", publicGUID, []byte(o.board.Compat)},

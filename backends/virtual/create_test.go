@@ -314,6 +314,26 @@ func TestClone(t *testing.T) {
 	if got := words(t, o, "BootChainFwNext"); got != "-" {
 		t.Error("a change of the clone reached the original")
 	}
+	put(t, c, "data/more", "x")
+	if err := os.Remove(filepath.Join(c.Dir(), "qspi/B/mb1")); err != nil {
+		t.Fatal(err)
+	}
+	app, err = os.OpenFile(filepath.Join(c.Dir(), "dev/nvme0n1p2"), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.WriteAt([]byte("elsewhere"), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if err := app.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.CopyFrom(o); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(snapshot(t, o.Dir()), snapshot(t, c.Dir())); diff != "" {
+		t.Errorf("the clone differs after CopyFrom:\n%s", diff)
+	}
 	if _, err := virtual.Clone(o.Dir(), c.Dir()); fail.CodeOf(err) != fail.Unavailable {
 		t.Errorf("Clone into a device = %v", err)
 	}

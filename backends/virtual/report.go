@@ -39,6 +39,7 @@ const (
 	OutcomeKernelFailed  Outcome = "kernel-failed"
 	OutcomeUserspaceHung Outcome = "userspace-hung"
 	OutcomePowerCut      Outcome = "power-cut"
+	OutcomeBootLoop      Outcome = "boot-loop"   // the firmware resets without end
 	OutcomeNoFirmware    Outcome = "no-firmware" // neither chain starts: a device for recovery mode and a cable
 )
 

@@ -121,11 +121,6 @@ func (o *Orin) makeTree(m module) error {
 // volatileVariables sets what firmware makes anew at each boot (BootChainDxe.c, DefaultVariableDxe.c with the locked
 // entries of L4TConfiguration.dts, FmpVersionLibPartition.c).
 func (o *Orin) volatileVariables(chain Slot, running capsule.Version) error {
-	v := o.variables()
-	type variable struct {
-		name, vendor string
-		data         []byte
-	}
 	list := []variable{
 		{"BootChainFwCurrent", publicGUID, u32(uint32(chain))},
 		{"BootChainOsCurrent", publicGUID, u32(uint32(chain))},
@@ -150,12 +145,7 @@ func (o *Orin) volatileVariables(chain Slot, running capsule.Version) error {
 		}
 		list = append(list, variable{"SystemFwVersions", publicGUID, both})
 	}
-	for _, e := range list {
-		if err := v.set(e.name, e.vendor, attrVolatile, e.data); err != nil {
-			return err
-		}
-	}
-	return nil
+	return o.variables().renew(list)
 }
 
 // startLinux writes what a kernel started on a slot shows of itself, and returns its boot_id.

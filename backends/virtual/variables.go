@@ -58,7 +58,7 @@ func (v variables) word(name string) (value uint32, ok, fits bool, err error) {
 
 func (v variables) set(name, vendor string, attributes uint32, data []byte) error {
 	raw := append(binary.LittleEndian.AppendUint32(nil, attributes), data...)
-	if err := os.WriteFile(v.file(name, vendor), raw, 0o644); err != nil {
+	if err := writeFile(v.file(name, vendor), raw); err != nil {
 		return fmt.Errorf("cannot write variable %s: %w", name, err)
 	}
 	return nil
@@ -71,13 +71,30 @@ func (v variables) remove(name, vendor string) error {
 	return nil
 }
 
-// dropVolatile is what a reset does to the store: variables without the non-volatile attribute are gone, phantoms too.
-func (v variables) dropVolatile() error {
+// variable is one to set.
+type variable struct {
+	name, vendor string
+	data         []byte
+}
+
+// renew is what a reset does to the store: variables without the non-volatile attribute are gone, phantoms too, and the
+// firmware sets its own volatile ones.
+func (v variables) renew(volatile []variable) error {
 	entries, err := os.ReadDir(v.dir)
 	if err != nil {
 		return fmt.Errorf("cannot list variables: %w", err)
 	}
+	ours := map[string]bool{}
+	for _, e := range volatile {
+		ours[e.name+"-"+e.vendor] = true
+		if err := v.set(e.name, e.vendor, attrVolatile, e.data); err != nil {
+			return err
+		}
+	}
 	for _, e := range entries {
+		if ours[e.Name()] {
+			continue
+		}
 		name := filepath.Join(v.dir, e.Name())
 		raw, err := os.ReadFile(name)
 		if err != nil {

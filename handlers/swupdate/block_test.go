@@ -53,7 +53,7 @@ func TestMountedTarget(t *testing.T) {
 	o.same(t, b)
 	tool(t, "", "umount", mnt)
 	mounted = false
-	o.unharmed(t, b)
+	o.unharmed(t, o.snapshot(t)) // unmounting wrote to it
 }
 
 // TestTwoDisks: two disks carry the same label, as after cloning the system to a second one; nobody guesses which is meant.

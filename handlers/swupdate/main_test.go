@@ -5,6 +5,7 @@ package swupdate_test
 import (
 	"crypto/rand"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,7 +64,7 @@ func runSuite(m *testing.M) (code int, err error) {
 // prerequisites names everything that is missing at once.
 func prerequisites() error {
 	var missing []string
-	for _, program := range []string{"swupdate", "openssl", "zstd", "cpio", "lua5.3", "lua5.4", "losetup", "mount", "umount", "mkfs.ext4", "bash", "make", "systemd-analyze"} {
+	for _, program := range []string{"swupdate", "swupdate-client", "openssl", "zstd", "cpio", "lua5.3", "lua5.4", "losetup", "mount", "umount", "mkfs.ext4", "bash", "make", "systemd-analyze"} {
 		if _, err := exec.LookPath(program); err != nil {
 			missing = append(missing, program)
 		}
@@ -83,6 +84,9 @@ func prerequisites() error {
 func programs(t *testing.T) {
 	t.Helper()
 	suite.build.Do(func() {
+		if suite.buildErr = sources(); suite.buildErr != nil {
+			return
+		}
 		bin := filepath.Join(suite.dir, "bin")
 		suite.libexec = filepath.Join(suite.dir, "libexec")
 		for _, dir := range []string{bin, suite.libexec} {
@@ -107,6 +111,23 @@ func programs(t *testing.T) {
 	if suite.buildErr != nil {
 		t.Fatalf("cannot build the executables: %v", suite.buildErr)
 	}
+}
+
+// sources looks at every file the executables are built from: go test then knows that a cached result is stale when one
+// changes, although they are built by another process.
+func sources() error {
+	for _, folder := range []string{"backends", "cmd", "formats", "handlers", "internal", "examples", "init"} {
+		err := filepath.WalkDir(filepath.Join(suite.glue, "..", "..", folder), func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lanes keeps the load bearable: every case runs an installer, a decompressor and a writer.
