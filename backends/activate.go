@@ -27,6 +27,9 @@ func (c *Control) Activate(ctx context.Context, id string, slot Slot) (Activatio
 	}
 	defer s.end()
 	if slot == s.obs.state.Current {
+		if err := s.backend.CancelNext(ctx); err != nil { // whoever asked for it: a person names the slot that is to stay
+			return Activation{}, err
+		}
 		return Activation{Slot: slot}, s.takeBack(ctx)
 	}
 	u := s.journal.doc.Update
@@ -35,7 +38,7 @@ func (c *Control) Activate(ctx context.Context, id string, slot Slot) (Activatio
 			Then("install one, or name the slot to switch to")
 	}
 	target := s.obs.state.Current.Other()
-	if err := s.refuseActivate(id, target); err != nil {
+	if err := s.refuseActivate(ctx, id, target); err != nil {
 		return Activation{}, err
 	}
 	if u.inFlight() && u.Firmware != nil && u.Firmware.Skipped && len(u.Images) == 0 {
@@ -58,7 +61,7 @@ func lastEnd(u *Update) string {
 }
 
 // refuseActivate says why nothing can be activated now.
-func (s *session) refuseActivate(id string, target Slot) error {
+func (s *session) refuseActivate(ctx context.Context, id string, target Slot) error {
 	u := s.journal.doc.Update
 	if s.onTrial() {
 		return fail.New(fail.Busy, "cannot activate slot %s: the last boot is not judged yet", target).Then("wait for tegra-boot-verify")
@@ -71,6 +74,9 @@ func (s *session) refuseActivate(id string, target Slot) error {
 		return err
 	}
 	if err := s.refuseForeignSwitch(); err != nil {
+		return err
+	}
+	if err := s.refuseForeignRequest(ctx); err != nil {
 		return err
 	}
 	if !u.inFlight() {

@@ -24,6 +24,8 @@ type State struct {
 	Current     Slot // the chain that runs
 	RootCurrent Slot // the root file system the launcher chose; None where it does not say
 	Next        Slot // a pending switch; None without one
+	// NextPending says that a switch is asked for, even if Next cannot tell to which slot: it would cancel a capsule all the same.
+	NextPending bool
 	// TrialStatus is BootChainFwStatus, left over from the last switch; nil when absent. Present with any value it makes the firmware drop the next
 	// switch and cancel the next capsule (edk2-nvidia BootChainDxe.c).
 	TrialStatus *uint32

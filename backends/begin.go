@@ -26,7 +26,7 @@ func (c *Control) Prepare(ctx context.Context, id, name string) (*Writing, error
 	if err != nil {
 		return nil, err
 	}
-	w, err := s.prepare(id, name)
+	w, err := s.prepare(ctx, id, name)
 	if err != nil {
 		s.end()
 		return nil, err
@@ -34,8 +34,11 @@ func (c *Control) Prepare(ctx context.Context, id, name string) (*Writing, error
 	return w, nil
 }
 
-func (s *session) prepare(id, name string) (*Writing, error) {
+func (s *session) prepare(ctx context.Context, id, name string) (*Writing, error) {
 	if err := s.refuseInstall(true); err != nil {
+		return nil, err
+	}
+	if err := s.refuseForeignRequest(ctx); err != nil {
 		return nil, err
 	}
 	target := s.obs.state.Current.Other()

@@ -55,7 +55,12 @@ func (s *session) count() (int, error) {
 		return u.Boots, nil
 	}
 	u.CountedIn = s.obs.bootID
+	first := u.Boots == 0
 	u.Boots++
+	// Activate had set the status to normal, and this is the first time we look: an 0xFF now is the launcher's.
+	if st := s.obs.state.Slots[u.Target].Status; first && s.obs.state.Current != u.Target && st != nil && *st == StatusUnbootable && !s.obs.state.pinned() {
+		u.TargetGaveUp = true
+	}
 	if s.obs.state.Current == u.Target {
 		u.TargetRan = true
 		if u.State == Activated {
@@ -74,7 +79,19 @@ func (s *session) protectFromDirty(ctx context.Context, v Verdict) error {
 	if s.journal.mark(other).Firmware != Dirty || armed || v.untouched || s.obs.state.pinned() || s.obs.state.withoutFallback() {
 		return nil
 	}
-	return s.backend.MarkUnbootable(ctx, other)
+	return s.markOtherUnbootable(ctx)
+}
+
+// markOtherUnbootable makes the slot that does not run unbootable, and the running one bootable if it is not: with both at 0xFF the launcher boots
+// recovery at once, whatever the retry counts say (edk2-nvidia L4TRootfsValidation.c).
+func (s *session) markOtherUnbootable(ctx context.Context) error {
+	current := s.obs.state.Current
+	if st := s.obs.state.Slots[current].Status; st != nil && *st == StatusUnbootable {
+		if err := s.backend.MarkBootable(ctx, current); err != nil {
+			return err
+		}
+	}
+	return s.backend.MarkUnbootable(ctx, current.Other())
 }
 
 // VerifyBoot judges this boot and acts on it: it commits, or rolls back and asks for a reboot, or records why the update did not come up.
@@ -210,7 +227,7 @@ func (s *session) endAbandoned(ctx context.Context) error {
 // finishRollback completes a roll-back that was cut after the switch was asked for.
 func (s *session) finishRollback(ctx context.Context, u *Update) error {
 	if !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
-		if err := s.backend.MarkUnbootable(ctx, u.Target); err != nil {
+		if err := s.markOtherUnbootable(ctx); err != nil {
 			return err
 		}
 	}

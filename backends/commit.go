@@ -80,8 +80,10 @@ func (s *session) commitTarget(ctx context.Context, u *Update, v Verdict) error 
 // settleOld ends an update whose target does not run: whatever still waits is disarmed, a chain that may be half written stays dirty, and the running
 // slot is accepted.
 func (s *session) settleOld(ctx context.Context, u *Update, v Verdict) error {
-	if err := s.backend.CancelNext(ctx); err != nil {
-		return err
+	if s.obs.state.Next == u.Target {
+		if err := s.backend.CancelNext(ctx); err != nil {
+			return err
+		}
 	}
 	if c := u.capsule(); c != nil {
 		if err := s.stager.Disarm(ctx, c.Staged, u.RequestedByUs); err != nil {
@@ -93,7 +95,7 @@ func (s *session) settleOld(ctx context.Context, u *Update, v Verdict) error {
 		switch {
 		case v.untouched:
 			s.journal.setFirmware(u.Target, c.MarkBefore)
-		case v.Outcome == FellBack && u.TargetRan:
+		case v.Outcome == FellBack && v.ESRT != nil && *v.ESRT == 0 && (u.TargetRan || u.TargetGaveUp):
 			s.journal.setFirmware(u.Target, Whole) // written, read back and run: it is the system that did not stay up
 		}
 	}

@@ -67,8 +67,12 @@ func (s *session) refuseForeignSwitch() error {
 		return fail.New(fail.Unavailable, "cannot switch slots: the UEFI variable BootNext exists and the firmware then cancels a switch").
 			Then("delete it (`efibootmgr --delete-bootnext`) or reboot once")
 	}
-	if next := s.obs.state.Next; next != None && !s.ours(next) {
-		return fail.New(fail.Unavailable, "cannot switch slots: a switch to slot %s is pending that is not tegra-ota's (BootChainFwNext)", next).
+	if next := s.obs.state.Next; s.obs.state.NextPending && !s.ours(next) {
+		to := ""
+		if next != None {
+			to = " to slot " + string(next)
+		}
+		return fail.New(fail.Unavailable, "cannot switch slots: a switch%s is pending that is not tegra-ota's (BootChainFwNext)", to).
 			Then("reboot to let it happen, or `tegra-bootctl activate %s` to drop it", s.obs.state.Current)
 	}
 	return nil
@@ -128,14 +132,16 @@ func (s *session) giveUp(ctx context.Context, reason string) error {
 }
 
 // takeBack undoes an activation of this boot: the running slot boots next again. The target's mark becomes what it was before, because nothing
-// was attempted within this boot.
+// was attempted within this boot. A switch that somebody else asked for stays.
 func (s *session) takeBack(ctx context.Context) error {
-	if err := s.backend.CancelNext(ctx); err != nil {
-		return err
-	}
 	u := s.journal.doc.Update
 	if u == nil || u.State != Activated || u.ActivatedIn != s.obs.bootID {
 		return nil
+	}
+	if s.ours(s.obs.state.Next) {
+		if err := s.backend.CancelNext(ctx); err != nil {
+			return err
+		}
 	}
 	if c := u.capsule(); c != nil {
 		if err := s.stager.Disarm(ctx, c.Staged, u.RequestedByUs); err != nil {

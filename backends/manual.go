@@ -31,12 +31,13 @@ func (c *Control) SetUnbootable(ctx context.Context, slot Slot) error {
 		if err := s.takeBack(ctx); err != nil {
 			return err
 		}
-	} else if s.obs.state.Next == slot {
+	}
+	if s.obs.state.Next == slot {
 		if err := s.backend.CancelNext(ctx); err != nil {
 			return err
 		}
 	}
-	return s.backend.MarkUnbootable(ctx, slot)
+	return s.markOtherUnbootable(ctx)
 }
 
 // State reads boot control as it is.

@@ -52,6 +52,19 @@ func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed
 	return result, nil
 }
 
+// refuseForeignRequest refuses what a capsule that somebody else armed would cancel, and be cancelled by: a switch of the chain (edk2-nvidia
+// BootChainDxe.c, BootChainCheckAndCancelUpdate). One that is not armed harms no switch.
+func (s *session) refuseForeignRequest(ctx context.Context) error {
+	if s.obs.espErr != nil {
+		return nil // the ESP is not needed for a switch, and nothing was seen on it
+	}
+	pending, err := s.stager.Pending(ctx, nil) // cheap: without a capsule of ours nothing is read but names
+	if err != nil || !pending.Requested || len(pending.Foreign) == 0 {
+		return err
+	}
+	return s.refuseForeignCapsule(ctx)
+}
+
 // refuseForeignCapsule refuses to mix with a capsule that is not ours: the firmware would process both, in name order.
 func (s *session) refuseForeignCapsule(ctx context.Context) error {
 	var own *Staged
@@ -63,7 +76,7 @@ func (s *session) refuseForeignCapsule(ctx context.Context) error {
 		return err
 	}
 	if len(pending.Foreign) > 0 {
-		return fail.New(fail.Unavailable, "cannot stage firmware: %s in the firmware's folder is not tegra-ota's", pending.Foreign[0]).
+		return fail.New(fail.Unavailable, "cannot begin or activate an update: %s in the firmware's folder is not tegra-ota's", pending.Foreign[0]).
 			Then("remove it from EFI/UpdateCapsule if nobody needs it")
 	}
 	return nil

@@ -59,6 +59,8 @@ type Update struct {
 	CountedIn string `json:"counted_in,omitempty"`
 	// TargetRan says that the target was seen running.
 	TargetRan bool `json:"target_ran,omitempty"`
+	// TargetGaveUp says that the target's launcher marked its slot unbootable after the last retry: its firmware came up, its system did not.
+	TargetGaveUp bool `json:"target_gave_up,omitempty"`
 	// Unfinished says that a roll-back asked for the switch and may not have made the target unbootable yet.
 	Unfinished bool     `json:"unfinished,omitempty"`
 	Verdict    *Verdict `json:"verdict,omitempty"`

@@ -110,8 +110,11 @@ func (s *session) judgeCapsule(ctx context.Context, u *Update) (Verdict, error) 
 		case u.TargetRan:
 			v.Outcome, v.NextStep = FellBack, "find out why the new system does not come up; its log may be on the data partition"
 			v.Reason = fmt.Sprintf("firmware %s was applied and slot %s ran, but the firmware fell back to slot %s", u.Firmware.Version, u.Target, s.obs.state.Current)
-		default:
+		case u.TargetGaveUp:
 			v.Outcome, v.NextStep = FellBack, "find out why the new system does not come up; a serial console shows it"
+			v.Reason = fmt.Sprintf("firmware %s was applied and started, but slot %s used up its retries, and the firmware fell back to slot %s", u.Firmware.Version, u.Target, s.obs.state.Current)
+		default:
+			v.Outcome, v.NextStep = FellBack, "find out why the new firmware does not come up; a serial console shows it"
 			v.Reason = fmt.Sprintf("firmware %s was applied, but slot %s did not come up and slot %s runs", u.Firmware.Version, u.Target, s.obs.state.Current)
 		}
 		return v, nil

@@ -115,7 +115,11 @@ func (b *boot) start(ctx context.Context) error {
 
 // say adds one sentence to the timeline.
 func (b *boot) say(format string, args ...any) {
-	b.report.Timeline = append(b.report.Timeline, fmt.Sprintf(format, args...))
+	sentence := fmt.Sprintf(format, args...)
+	b.report.Timeline = append(b.report.Timeline, sentence)
+	if b.opts.Watch != nil {
+		b.opts.Watch(sentence)
+	}
 }
 
 // chooseFailing finds the slot that this call is about to boot: the target of an update that waits, else the active chain.

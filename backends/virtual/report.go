@@ -62,6 +62,8 @@ type BootOptions struct {
 	AfterCut AfterCut
 	// Userspace runs once Linux is up. Its error is reported and changes nothing else.
 	Userspace func(stage string) error
+	// Watch gets each sentence of the timeline as it happens; nil: nobody watches.
+	Watch func(sentence string)
 }
 
 // ESRT is the record of the last capsule.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -45,6 +44,9 @@ func prepareBoot(e env, flags *pflag.FlagSet) func(context.Context, []string) (f
 		if *userspace != "" {
 			opts.Userspace = shell(ctx, e, o.Dir(), *userspace)
 		}
+		if !*asJSON {
+			opts.Watch = func(sentence string) { fmt.Fprintln(e.Stdout, sentence) }
+		}
 		report, err := o.Boot(ctx, opts)
 		if err != nil {
 			return 0, err
@@ -75,11 +77,12 @@ func shell(ctx context.Context, e env, root, command string) func(stage string) 
 	}
 }
 
+// printBoot ends the timeline, which was printed as it happened, or prints all of it as JSON.
 func printBoot(w io.Writer, r virtual.BootReport, asJSON bool) error {
 	if asJSON {
 		return printJSON(w, r)
 	}
-	text := strings.Join(r.Timeline, "\n") + fmt.Sprintf("\noutcome: %s", r.Outcome)
+	text := fmt.Sprintf("outcome: %s", r.Outcome)
 	if r.KernelStarted() {
 		text += fmt.Sprintf(", chain %s, root file system %s", r.Chain, r.Rootfs)
 	}

@@ -10,7 +10,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 orin=$work/orin
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+bold='' plain=''
+[ -t 1 ] && bold=$(printf '\033[1m') plain=$(printf '\033[0m')
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
 run() { echo "\$ $*" | sed "s,$work/,,g; s,$build/,,g"; "$@"; }
 die() { echo "demo: $*" >&2; exit 1; }
 
@@ -21,11 +23,17 @@ cp "$examples/../../handlers/swupdate/swupdate_handlers.lua" "$work/lua/"
 export TEGRA_OTA_ROOT="$orin" TEGRA_OTA_LIBEXEC="$work/libexec" LUA_PATH="$work/lua/?.lua;;" TMPDIR="$work/tmp"
 PATH=$work/libexec:$build:$PATH
 
-# boot [OPTIONS]: one power-on; when Linux is up, the two systemd units of tegra-ota run.
+# boot [OPTIONS]: one power-on. When Linux is up, the two units of init/systemd run, one early and one late.
+cat >"$work/boot-units" <<'UNITS'
+#!/bin/sh
+tegra-boot-verify count && { [ "$VIRTUAL_ORIN_STAGE" = early ] || tegra-boot-verify run; }
+UNITS
+chmod +x "$work/boot-units"
 boot() {
-	# shellcheck disable=SC2016 # for the shell that virtual-orin starts
-	run virtual-orin boot "$orin" "$@" --userspace \
-		'tegra-boot-verify count && { [ "$VIRTUAL_ORIN_STAGE" = early ] || tegra-boot-verify run; }'
+	up=0
+	run virtual-orin boot "$orin" "$@" --userspace "$work/boot-units" 2>"$work/err" || up=$?
+	cat "$work/err"
+	return "$up"
 }
 
 # release VERSION L4T: fills in the example's sw-description, signs it and packs update.swu.
@@ -53,7 +61,6 @@ sum() { sha256sum "$work/release/$1" | cut -d' ' -f1; }
 update() {
 	run swupdate -v -k "$work/cert.pem" -H jetson-orin-nano-devkit:1.0 -P "$work/libexec/tegra-bootctl check" -i "$work/update.swu" \
 		>"$work/log" 2>&1 || { cat "$work/log"; die "swupdate failed"; }
-	# shellcheck disable=SC2016 # sed's own $
 	sed -n 's/^\$/$/p; s/^\[.*\(tegra-[a-z]*: .*\)/  swupdate: \1/p; s/.*\(SWUPDATE successful.*\)/  swupdate: \1/p' "$work/log"
 }
 

@@ -67,8 +67,11 @@ func Install(ctx context.Context, m *device.Machine, control *backends.Control, 
 	if err != nil && !isEnd(err) {
 		return r, readError(err)
 	}
-	if n == 0 {
+	switch {
+	case n == 0:
 		return r, fail.New(fail.Data, "cannot install the image: it is empty")
+	case int64(n) > block.Size():
+		return r, tooSmall(r, block.Size(), int64(n))
 	}
 	if err := w.Begin(ctx); err != nil {
 		w.Fail(ctx, err)

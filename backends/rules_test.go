@@ -1,0 +1,454 @@
+package backends_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sirupsen/logrus"
+
+	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/backends/efivar"
+	"github.com/tegra-ota/tegra-ota/backends/virtual"
+	"github.com/tegra-ota/tegra-ota/handlers/firmware"
+	"github.com/tegra-ota/tegra-ota/handlers/image"
+	"github.com/tegra-ota/tegra-ota/internal/chip"
+	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/source"
+)
+
+// The rules_*_test.go files hold one test for each rule of the update flow, named after it: a device is brought into the state that the rule is
+// about, and must not do what the rule forbids. The device is the firmware model with the real efivar backend and the real handlers.
+
+// ruleDevice is a virtual Orin with Control on it.
+type ruleDevice struct {
+	*virtual.Orin
+	t      *testing.T
+	opts   backends.Options
+	trace  *device.Fault // of the last verb
+	failAt int           // fail the N-th change of the next verb
+	last   backends.Boot // what boot-verify found in the last boot
+	err    error         // what it answered
+}
+
+const (
+	rulePublic = "781e084c-a330-417c-b678-38e696380cb9"
+	ruleGlobal = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+	rulePMC    = "sys/devices/platform/bus@0/c360000.pmc/"
+	ruleESRT   = "sys/firmware/efi/esrt/entries/entry0/"
+	ruleArmed  = "boot/efi/EFI/UpdateCapsule/TEGRA_BL.Cap"
+	ruleStaged = "boot/efi/EFI/tegra-ota/staged.cap"
+)
+
+// newRule makes a device that runs from A, with partitions that cost nothing, for a test that runs beside others.
+func newRule(t *testing.T, change ...func(*virtual.CreateOptions)) *ruleDevice {
+	t.Helper()
+	t.Parallel()
+	return newRule2(t, change...)
+}
+
+// newRule2 is newRule for a test that needs several devices.
+func newRule2(t *testing.T, change ...func(*virtual.CreateOptions)) *ruleDevice {
+	t.Helper()
+	opts := virtual.CreateOptions{AppSize: 64 << 10, ImageSize: 256}
+	for _, f := range change {
+		f(&opts)
+	}
+	o, err := virtual.Create(filepath.Join(t.TempDir(), "orin"), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &ruleDevice{Orin: o, t: t, opts: backends.Options{Tries: 3, HealthFolder: "/etc/tegra-ota/health.d", HealthTimeout: 10 * time.Second}}
+}
+
+// control wires what cmd wires. Each call is a process of its own.
+func (d *ruleDevice) control() (*device.Machine, *backends.Control) {
+	d.t.Helper()
+	d.trace = &device.Fault{FailAt: d.failAt}
+	d.failAt = 0
+	m := device.New(d.Dir()).WithFault(d.trace)
+	c, err := chip.Detect(m)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	log := logrus.New()
+	log.SetOutput(io.Discard)
+	return m, backends.New(m, efivar.New(m, c), firmware.New(m, c, firmware.Options{ESPMountPoint: d.opts.ESPMountPoint}), d.opts, logrus.NewEntry(log))
+}
+
+// write installs an image of a partition as part of the update id.
+func (d *ruleDevice) write(part, id string) error {
+	return d.writeFrom(part, id, strings.NewReader(strings.Repeat(part+id, 4000)), false)
+}
+
+func (d *ruleDevice) writeFrom(part, id string, r io.Reader, unconfirmed bool) error {
+	d.t.Helper()
+	m, c := d.control()
+	_, err := image.Install(context.Background(), m, c, &source.Source{Reader: r, Size: -1}, image.Options{Partition: part, Size: -1, ID: id, Unconfirmed: unconfirmed})
+	return err
+}
+
+func (d *ruleDevice) capsule(l4t string, change ...func(*virtual.CapsuleOptions)) []byte {
+	d.t.Helper()
+	opts := virtual.CapsuleOptions{L4T: l4t, Lowest: "36.0.0", ImageSize: 256}
+	for _, f := range change {
+		f(&opts)
+	}
+	raw, err := virtual.BuildCapsule(opts)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return raw
+}
+
+// stage stages firmware of a version as part of the update id.
+func (d *ruleDevice) stage(l4t, id string) (backends.Stage, error) {
+	d.t.Helper()
+	return d.stageRaw(d.capsule(l4t), id)
+}
+
+func (d *ruleDevice) stageRaw(raw []byte, id string) (backends.Stage, error) {
+	d.t.Helper()
+	_, c := d.control()
+	return c.Stage(context.Background(), id, bytes.NewReader(raw), false)
+}
+
+func (d *ruleDevice) activate(slot backends.Slot) (backends.Activation, error) {
+	d.t.Helper()
+	_, c := d.control()
+	return c.Activate(context.Background(), "", slot)
+}
+
+func (d *ruleDevice) abort() error { _, c := d.control(); return c.Abort(context.Background()) }
+func (d *ruleDevice) commit() error {
+	_, c := d.control()
+	_, err := c.Commit(context.Background())
+	return err
+}
+func (d *ruleDevice) count() (backends.Boot, error) {
+	_, c := d.control()
+	return c.CountBoot(context.Background())
+}
+
+func (d *ruleDevice) rollback() (bool, error) {
+	_, c := d.control()
+	reboot, _, err := c.Rollback(context.Background())
+	return reboot, err
+}
+
+// verify is tegra-boot-verify run.
+func (d *ruleDevice) verify() (backends.Boot, error) {
+	_, c := d.control()
+	d.last, d.err = c.VerifyBoot(context.Background())
+	return d.last, d.err
+}
+
+func (d *ruleDevice) status() backends.Status {
+	d.t.Helper()
+	_, c := d.control()
+	st, err := c.Status(context.Background())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if n := d.trace.Count(); n != 0 {
+		d.t.Errorf("status changed the device: %q", d.trace.Changes())
+	}
+	return st
+}
+
+func (d *ruleDevice) verdict() backends.Verdict {
+	d.t.Helper()
+	_, c := d.control()
+	v, err := c.Verdict(context.Background())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return v
+}
+
+func (d *ruleDevice) problems() []backends.Problem {
+	d.t.Helper()
+	_, c := d.control()
+	list, err := c.Check(context.Background(), backends.Scope{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	if n := d.trace.Count(); n != 0 {
+		d.t.Errorf("check changed the device: %q", d.trace.Changes())
+	}
+	return list
+}
+
+// bare plays one attempt to boot in which tegra-ota does not run.
+func (d *ruleDevice) bare(opts virtual.BootOptions) virtual.BootReport {
+	d.t.Helper()
+	r, err := d.Boot(context.Background(), opts)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return r
+}
+
+// boot plays one attempt with both of tegra-ota's units; a hanging userspace reaches only the early one.
+func (d *ruleDevice) boot(opts virtual.BootOptions) virtual.BootReport {
+	d.t.Helper()
+	d.last, d.err = backends.Boot{}, errors.New("boot-verify did not run")
+	opts.Userspace = func(stage string) error {
+		if _, err := d.count(); err != nil {
+			return err
+		}
+		if stage == virtual.StageEarly {
+			return nil
+		}
+		_, err := d.verify()
+		return err
+	}
+	return d.bare(opts)
+}
+
+// arrive boots and wants a slot to run, committed.
+func (d *ruleDevice) arrive(slot backends.Slot) {
+	d.t.Helper()
+	d.boot(virtual.BootOptions{})
+	d.wantBoot(slot, true, false)
+}
+
+func (d *ruleDevice) wantBoot(slot backends.Slot, committed, reboot bool) {
+	d.t.Helper()
+	if d.err != nil {
+		d.t.Fatalf("boot-verify: %v", d.err)
+	}
+	if d.last.Slot != slot || d.last.Committed != committed || d.last.Reboot != reboot {
+		d.t.Fatalf("boot-verify says slot %s, committed %t, reboot %t (%s: %s); want %s, %t, %t",
+			d.last.Slot, d.last.Committed, d.last.Reboot, d.last.State, d.last.Message, slot, committed, reboot)
+	}
+}
+
+// install brings a root file system, and firmware unless l4t is "", up to but without activation.
+func (d *ruleDevice) install(l4t string) {
+	d.t.Helper()
+	ruleMust(d.t, d.write("APP", "u"))
+	if l4t != "" {
+		_, err := d.stage(l4t, "u")
+		ruleMust(d.t, err)
+	}
+}
+
+// activated is install with activation.
+func (d *ruleDevice) activated(l4t string) {
+	d.t.Helper()
+	d.install(l4t)
+	_, err := d.activate(backends.None)
+	ruleMust(d.t, err)
+}
+
+// cutCapsule leaves chain B half written: the power is cut while its images are written, and nobody has judged the boot since.
+func (d *ruleDevice) cutCapsule(after virtual.AfterCut) {
+	d.t.Helper()
+	d.activated("36.4.3")
+	r := d.bare(virtual.BootOptions{CutPhase: "capsule-mb1", AfterCut: after})
+	if r.Outcome != virtual.OutcomePowerCut {
+		d.t.Fatalf("no power cut: %q", r.Timeline)
+	}
+	if c, err := d.Chain(virtual.B); err != nil || c.Whole {
+		d.t.Fatalf("chain B is whole: %v", err)
+	}
+}
+
+func ruleMust(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ruleRefused wants an error with an exit code, and words in it.
+func ruleRefused(t *testing.T, err error, code fail.Code, words string) {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("accepted; want exit %d for %q", code, words)
+	}
+	if fail.CodeOf(err) != code || !regexp.MustCompile(words).MatchString(err.Error()) {
+		t.Errorf("%v (exit %d); want %q (exit %d)", err, fail.CodeOf(err), words, code)
+	}
+}
+
+// path is a file of the device on this host.
+func (d *ruleDevice) path(p string) string { return filepath.Join(d.Dir(), p) }
+
+func (d *ruleDevice) has(p string) bool { _, err := os.Lstat(d.path(p)); return err == nil }
+
+func (d *ruleDevice) put(p, text string) {
+	d.t.Helper()
+	ruleMust(d.t, os.MkdirAll(filepath.Dir(d.path(p)), 0o755))
+	ruleMust(d.t, os.WriteFile(d.path(p), []byte(text), 0o644))
+}
+
+func (d *ruleDevice) rawText(p string) string {
+	d.t.Helper()
+	b, err := os.ReadFile(d.path(p))
+	ruleMust(d.t, err)
+	return string(b)
+}
+
+func (d *ruleDevice) text(p string) string { d.t.Helper(); return strings.TrimSpace(d.rawText(p)) }
+
+func (d *ruleDevice) remove(p string) { d.t.Helper(); ruleMust(d.t, os.RemoveAll(d.path(p))) }
+
+func ruleVariable(name, vendor string) string {
+	return "sys/firmware/efi/efivars/" + name + "-" + vendor
+}
+
+// set writes a variable of NVIDIA's as somebody else would.
+func (d *ruleDevice) set(name string, value uint32) {
+	d.t.Helper()
+	d.put(ruleVariable(name, rulePublic), string(binary.LittleEndian.AppendUint32([]byte{7, 0, 0, 0}, value)))
+}
+
+// word reads a variable of NVIDIA's; -1 when absent.
+func (d *ruleDevice) word(name string) int64 {
+	d.t.Helper()
+	b, err := os.ReadFile(d.path(ruleVariable(name, rulePublic)))
+	if os.IsNotExist(err) {
+		return -1
+	}
+	ruleMust(d.t, err)
+	return int64(binary.LittleEndian.Uint32(b[4:]))
+}
+
+// requested is OsIndications bit 2.
+func (d *ruleDevice) requested() bool {
+	d.t.Helper()
+	b, err := os.ReadFile(d.path(ruleVariable("OsIndications", ruleGlobal)))
+	return err == nil && len(b) == 12 && b[4]&4 != 0
+}
+
+func (d *ruleDevice) request(bits byte) {
+	d.put(ruleVariable("OsIndications", ruleGlobal), string([]byte{7, 0, 0, 0, bits, 0, 0, 0, 0, 0, 0, 0}))
+}
+
+// mark is status and retry count of a slot as the firmware has them.
+func (d *ruleDevice) mark(slot string) string {
+	d.t.Helper()
+	return fmt.Sprintf("%d %s", d.word("RootfsStatusSlot"+slot), d.text(rulePMC+"rootfs_retry_count_"+strings.ToLower(slot)))
+}
+
+const (
+	ruleBootable   = "0 0x3"
+	ruleUnbootable = "255 0x0"
+)
+
+func (d *ruleDevice) wantMarks(a, b string) {
+	d.t.Helper()
+	if got := [2]string{d.mark("A"), d.mark("B")}; got != [2]string{a, b} {
+		d.t.Errorf("status and retries of A and B: %q, want %q", got, [2]string{a, b})
+	}
+}
+
+// ruleJournal is what the journal holds, past the envelope.
+type ruleJournal struct {
+	Marks  map[string]map[string]string `json:"marks"`
+	Update map[string]any               `json:"update"`
+}
+
+const ruleJournalPath = "data/tegra-ota/journal.json"
+
+func (d *ruleDevice) journal() ruleJournal { d.t.Helper(); return d.record(ruleJournalPath) }
+
+func (d *ruleDevice) record(file string) ruleJournal {
+	d.t.Helper()
+	var envelope struct{ Content ruleJournal }
+	ruleMust(d.t, json.Unmarshal([]byte(d.text(file)), &envelope))
+	return envelope.Content
+}
+
+// before fails unless the last verb's changes match the patterns in that order, one change for each.
+func (d *ruleDevice) wantOrder(patterns ...string) {
+	d.t.Helper()
+	ruleOrder(d.t, d.trace.Changes(), patterns...)
+}
+
+func ruleOrder(t *testing.T, changes []string, patterns ...string) {
+	t.Helper()
+	at := 0
+	for _, p := range patterns {
+		found := -1
+		for i, c := range changes {
+			if regexp.MustCompile(p).MatchString(c) {
+				found = i
+				break
+			}
+		}
+		if found < 0 || found < at {
+			t.Fatalf("the first change like %q is at %d, after %d wanted, in:\n%s", p, found, at, strings.Join(changes, "\n"))
+		}
+		at = found
+	}
+}
+
+// snapshot is every byte that decides what boots: variables, retry counts, ESP, journal, chains and partitions.
+func (d *ruleDevice) snapshot() map[string]string {
+	d.t.Helper()
+	all := map[string]string{}
+	for _, top := range []string{"sys/firmware", rulePMC, "boot", "data", "qspi", "dev"} {
+		ruleMust(d.t, filepath.Walk(d.path(top), func(p string, info os.FileInfo, err error) error {
+			if err != nil || !info.Mode().IsRegular() {
+				return err
+			}
+			b, err := os.ReadFile(p)
+			all[strings.TrimPrefix(p, d.Dir())] = string(b)
+			return err
+		}))
+	}
+	return all
+}
+
+// wantSame fails where a refusal changed something.
+func (d *ruleDevice) wantSame(before map[string]string) {
+	d.t.Helper()
+	after := d.snapshot()
+	for p, b := range before {
+		if after[p] != b {
+			d.t.Errorf("%s was changed", p)
+		}
+		delete(after, p)
+	}
+	for p := range after {
+		d.t.Errorf("%s is new", p)
+	}
+}
+
+func ruleMatch(s, words string) bool { return regexp.MustCompile(words).MatchString(s) }
+
+// ruleProblem finds a problem whose reason matches; nil without.
+func ruleProblem(list []backends.Problem, words string) *backends.Problem {
+	for i := range list {
+		if regexp.MustCompile(words).MatchString(list[i].Reason) {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+func (d *ruleDevice) wantProblem(words string, severity backends.Severity, code fail.Code) {
+	d.t.Helper()
+	list := d.problems()
+	p := ruleProblem(list, words)
+	if p == nil || p.Severity != severity || p.Code() != code {
+		d.t.Errorf("check says %+v; want %s %q (exit %d)", list, severity, words, code)
+	}
+	if p != nil && p.NextStep == "" {
+		d.t.Errorf("check names no next step for %q", p.Reason)
+	}
+}

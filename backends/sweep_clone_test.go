@@ -1,0 +1,116 @@
+package backends_test
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/tegra-ota/tegra-ota/backends/virtual"
+)
+
+// sweepConstant says that neither a verb nor the firmware ever writes a file of a device. Clones share such files: a sweep makes thousands.
+func sweepConstant(rel string) bool {
+	for _, folder := range []string{"/sys/class", "/proc/device-tree", "/boot/efi/EFI/BOOT", "/dev/disk"} {
+		if strings.HasPrefix(rel, folder+"/") {
+			return true
+		}
+	}
+	return rel == "/dev/nvme0n1" || rel == "/qspi/board.json"
+}
+
+// cloneDevice copies a device. With shareFlash the copy shares the flash, which verbs do not see, and must not be booted.
+func cloneDevice(src, dst string, shareFlash bool) (*virtual.Orin, error) {
+	err := filepath.WalkDir(src, func(p string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel := strings.TrimPrefix(p, src)
+		to := dst + rel
+		switch {
+		case rel == "/run":
+			return filepath.SkipDir
+		case e.IsDir():
+			if rel == "" {
+				return nil
+			}
+			return os.Mkdir(to, 0o755)
+		case e.Type()&fs.ModeSymlink != 0:
+			target, err := os.Readlink(p)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(target, to)
+		case sweepConstant(rel), shareFlash && strings.HasPrefix(rel, "/qspi/"):
+			return os.Link(p, to)
+		}
+		return copyRegular(p, to, e)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return virtual.Open(dst)
+}
+
+func copyRegular(src, dst string, e fs.DirEntry) error {
+	info, err := e.Info()
+	if err != nil {
+		return err
+	}
+	var content []byte
+	st, ok := info.Sys().(*syscall.Stat_t)
+	hole := ok && st.Blocks == 0
+	if !hole {
+		if content, err = os.ReadFile(src); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(dst, content, info.Mode().Perm()); err != nil {
+		return err
+	}
+	if hole && info.Size() > 0 {
+		return os.Truncate(dst, info.Size())
+	}
+	return nil
+}
+
+var sweepSeed = maphash.MakeSeed()
+
+// fingerprint tells devices apart by everything that is kept over a boot.
+func (d *sweepDevice) fingerprint() (uint64, error) {
+	var h maphash.Hash
+	h.SetSeed(sweepSeed)
+	root := d.orin.Dir()
+	err := filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel := strings.TrimPrefix(p, root)
+		switch rel {
+		case "/run", "/sys/class", "/proc/device-tree", "/dev/disk":
+			return filepath.SkipDir
+		}
+		if sweepConstant(rel) {
+			return nil
+		}
+		_, _ = h.WriteString(rel + "\x00")
+		if !e.Type().IsRegular() {
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		_, _ = h.Write(binary.LittleEndian.AppendUint64(nil, uint64(info.Size())))
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Blocks == 0 {
+			return nil
+		}
+		content, err := os.ReadFile(p)
+		_, _ = h.Write(content)
+		return err
+	})
+	return h.Sum64(), err
+}
