@@ -50,7 +50,10 @@ func mountedSlot(m *device.Machine) (Slot, error) {
 		if err != nil {
 			continue
 		}
-		if device.SameDevice(p.Host, root) {
+		if p.Device == root {
+			return s, nil
+		}
+		if host, err := m.Resolve(root); err == nil && device.SameDevice(p.Host, host) {
 			return s, nil
 		}
 	}
