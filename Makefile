@@ -53,10 +53,10 @@ size:
 
 # Every fuzz target for FUZZTIME; go test takes one target of one package at a time.
 fuzz: setup
-	@grep -rlE --include='*_test.go' '^func Fuzz' . | xargs -n 1 dirname | sort -u | while read -r dir; do \
+	@grep -rlE --include='*_test.go' '^func Fuzz' backends cmd formats handlers internal | xargs -n 1 dirname | sort -u | while read -r dir; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go | while read -r target; do \
 			echo "$$dir $$target"; \
-			$(GO) test "$$dir" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; \
+			$(GO) test "./$$dir" -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) </dev/null || exit 1; \
 		done || exit 1; \
 	done
 

@@ -69,7 +69,7 @@ func (s *session) refuseActivate(ctx context.Context, id string, target Slot) er
 	if err := s.obs.disagreement(); err != nil {
 		return fail.New(fail.Unavailable, "cannot activate slot %s: %w", target, err)
 	}
-	switches := !u.inFlight() || u.capsule() == nil || len(u.Images) > 0
+	switches := !u.inFlight() || u.Firmware == nil || len(u.Images) > 0
 	if err := s.refuseRedundancy(switches); err != nil {
 		return err
 	}
@@ -110,9 +110,12 @@ func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) 
 				return fail.New(fail.Unavailable, "cannot activate slot %s: %w", target, err)
 			}
 		}
-	case u.Images["APP"] == nil && !u.RootUsable:
+	case u.Images["APP"] == nil && (!u.RootUsable || len(u.Images) == 0 && s.rootUsable(target) != nil): // somebody may have marked it since
 		return fail.New(fail.Unavailable, "cannot activate slot %s: the update brings no root file system, and the one there may be half written or is marked unbootable", target).
 			Then("add a root file system image to the update")
+	case u.missingPart(s.journal.mark(target).Parts) != "":
+		return fail.New(fail.Unavailable, "cannot activate slot %s: its partition %s may be half written, and the update does not bring it",
+			target, u.missingPart(s.journal.mark(target).Parts)).Then("add that image to the update")
 	}
 	if u.inFlight() && u.capsule() != nil {
 		a.Firmware = u.firmwareVersion()
@@ -135,7 +138,7 @@ func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) 
 // refuseCapsule checks the staged capsule once more: time has passed, and the ESP is a FAT file system that anyone can write to.
 func (s *session) refuseCapsule(ctx context.Context, u *Update) error {
 	if s.obs.espErr != nil {
-		return fail.New(fail.Unavailable, "cannot arm the firmware: %w", s.obs.espErr)
+		return s.obs.espErr
 	}
 	pending, err := s.stager.Pending(ctx, &u.Firmware.Staged)
 	if err != nil {
@@ -207,7 +210,8 @@ func (s *session) recordActivation(ctx context.Context, target Slot) error {
 			u.Before, u.RequestedByUs = &last, !pending.Requested
 		}
 	}
-	if u.Images["APP"] != nil || (len(u.Images) > 0 && u.RootUsable) {
+	// Unknown counts as whole at status 0. That is written down while it is so: a chain that a cut leaves dirty takes the status away.
+	if u.Images["APP"] != nil || u.RootUsable && (len(u.Images) > 0 || c != nil) && !s.obs.state.pinned() {
 		s.journal.setRootfs(target, Whole)
 	}
 	if c != nil {

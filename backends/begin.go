@@ -78,7 +78,7 @@ func (w *Writing) Begin(ctx context.Context) error {
 	u := s.journal.doc.Update
 	u.State = Installing
 	u.setImage(w.name, Image{})
-	s.journal.setRootfs(w.Target, Torn)
+	s.journal.setTorn(w.Target, w.name)
 	if err := s.journal.save(false); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ func (c *Control) CountBoot(ctx context.Context) (Boot, error) {
 	if b.Verdict, err = s.judge(ctx); err != nil {
 		b.Verdict = Verdict{Outcome: NoOutcome, Reason: err.Error()} // a verdict that cannot be had clears nothing
 	}
-	if err = s.protectFromDirty(ctx, b.Verdict); err == nil && s.exhausted() {
+	if err = s.protectFromDirty(ctx, b.Verdict); err == nil && s.exhausted() && !s.stuck() {
 		err = s.giveUpTarget(ctx, &b, s.exhaustion())
 	}
 	b.describe(s.journal.doc.Update)
@@ -57,6 +57,9 @@ func (s *session) count() (int, error) {
 	u.CountedIn = s.obs.bootID
 	first := u.Boots == 0
 	u.Boots++
+	if u.State == RolledBack {
+		u.Returns++
+	}
 	// Activate had set the status to normal, and this is the first time we look: an 0xFF now is the launcher's.
 	if st := s.obs.state.Slots[u.Target].Status; first && s.obs.state.Current != u.Target && st != nil && *st == StatusUnbootable && !s.obs.state.pinned() {
 		u.TargetGaveUp = true
@@ -107,14 +110,14 @@ func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
 	}
 	verdict, judgeErr := s.judge(ctx)
 	if judgeErr != nil {
-		if !s.exhausted() {
-			return b, judgeErr
-		}
-		verdict = Verdict{Outcome: NoOutcome, Reason: judgeErr.Error()}
+		verdict = Verdict{Outcome: NoOutcome, Reason: judgeErr.Error()} // a verdict that cannot be had clears nothing
 	}
 	b.Verdict = verdict
 	if err := s.protectFromDirty(ctx, b.Verdict); err != nil {
 		return b, err
+	}
+	if judgeErr != nil && !s.exhausted() {
+		return b, judgeErr
 	}
 	err = s.verify(ctx, &b)
 	b.describe(s.journal.doc.Update)
@@ -147,6 +150,10 @@ func (s *session) verify(ctx context.Context, b *Boot) error {
 	u := s.journal.doc.Update
 	switch {
 	case s.onTrial() && u.State == RolledBack: // a roll-back that was interrupted, or whose reboot did not come
+		if s.stuck() {
+			b.Committed = true
+			return s.stay(ctx, u.Reason, fmt.Errorf("the firmware started slot %s %d times instead of slot %s", u.Target, u.Returns, u.Target.Other()))
+		}
 		return s.giveUpTarget(ctx, b, u.Reason)
 	case s.onTrial() && s.obs.state.Current == u.Target:
 		return s.verifyTarget(ctx, b)
@@ -164,6 +171,9 @@ func (s *session) verify(ctx context.Context, b *Boot) error {
 		if err := s.finishRollback(ctx, u); err != nil {
 			return err
 		}
+	}
+	if s.tornRuns() {
+		return s.leaveTorn(ctx, b)
 	}
 	b.Committed = true
 	return s.accept(ctx)
@@ -191,6 +201,12 @@ func (s *session) verifyTarget(ctx context.Context, b *Boot) error {
 func (s *session) exhausted() bool {
 	u := s.journal.doc.Update
 	return s.onTrial() && s.obs.state.Current == u.Target && u.Boots > s.opts.Tries
+}
+
+// stuck says that a roll-back was asked for again and again, and the firmware still starts the target.
+func (s *session) stuck() bool {
+	u := s.journal.doc.Update
+	return u != nil && u.State == RolledBack && u.Returns > s.opts.Tries
 }
 
 func (s *session) exhaustion() string {

@@ -89,6 +89,9 @@ func (s *session) settleOld(ctx context.Context, u *Update, v Verdict) error {
 		if err := s.stager.Disarm(ctx, c.Staged, u.RequestedByUs); err != nil {
 			return err
 		}
+		if v.armed {
+			v.Reason += "; the capsule was taken back"
+		}
 		if err := s.stager.Discard(ctx, c.Staged); err != nil {
 			return err
 		}
@@ -140,6 +143,10 @@ func (s *session) learnRunning() {
 
 // refill gives the running slot status 0 and full retries and removes what the last switch left over, which would cancel the next one.
 func (s *session) refill(ctx context.Context) error {
+	if s.tornRuns() {
+		return fail.New(fail.Unavailable, "cannot accept slot %s: its root file system may be half written", s.obs.state.Current).
+			Then("run `tegra-bootctl activate %s` and reboot", s.obs.state.Current.Other())
+	}
 	if !s.obs.state.withoutFallback() {
 		if err := s.backend.MarkBootable(ctx, s.obs.state.expectedRoot(s.obs.state.Current)); err != nil {
 			return err

@@ -44,6 +44,10 @@ func (s *session) refuseInstall(slotImage bool) error {
 	if err := s.obs.disagreement(); err != nil {
 		return fail.New(fail.Unavailable, "cannot install: %w", err)
 	}
+	if s.tornRuns() { // the other slot is the only good one
+		return fail.New(fail.Unavailable, "cannot install: slot %s runs, and its root file system may be half written", s.obs.state.Current).
+			Then("run `tegra-bootctl activate %s` and reboot", s.obs.state.Current.Other())
+	}
 	if err := s.refuseRedundancy(slotImage); err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/esp"
@@ -33,6 +35,8 @@ type journal struct {
 	refused error // no place for it: every changing verb is unavailable
 	problem error // what there is cannot be trusted or was lost; reported, and an empty one is used
 	marksAt error // the copy of the marks on the ESP is not usable
+	stale   bool  // that copy is older than the journal's marks, or gone
+	reader  bool  // this process may not read the journal; doc is the copy for readers
 
 	doc   document
 	saved marksDocument // marks as they are on storage
@@ -70,6 +74,7 @@ func (d marksDocument) sameMarks(o marksDocument) bool {
 func (d marksDocument) at(s Slot) Mark {
 	m := Mark{Rootfs: Unknown, Firmware: Unknown}
 	if p := d.Marks[s]; p != nil {
+		m.Parts = p.Parts
 		if p.Rootfs != "" {
 			m.Rootfs = p.Rootfs
 		}
@@ -96,7 +101,7 @@ func (j *journal) place(folder string, e esp.ESP, espErr error) {
 	if folder == "" {
 		mount, found, err := j.m.MountOf(dataFolder)
 		switch {
-		case err == nil && found && mount.Point != "/" && persistent(mount.Type):
+		case err == nil && found && !j.onRoot(mount) && persistent(mount.Type):
 			folder = dataFolder
 		case espErr == nil:
 			folder = path.Join(e.MountPoint, espFolder)
@@ -110,7 +115,7 @@ func (j *journal) place(folder string, e esp.ESP, espErr error) {
 	switch {
 	case err != nil:
 		j.refused = fail.New(fail.Unavailable, "cannot keep a journal in %s: %w", folder, err)
-	case !found || mount.Point == "/":
+	case !found || j.onRoot(mount):
 		j.refused = fail.New(fail.Unavailable, "cannot keep a journal in %s: it lies on the root file system, which the other slot does not see", folder).Then(journalNextStep)
 	case !persistent(mount.Type):
 		j.refused = fail.New(fail.Unavailable, "cannot keep a journal in %s: %s does not survive a reboot", folder, mount.Type).Then(journalNextStep)
@@ -121,11 +126,27 @@ func (j *journal) place(folder string, e esp.ESP, espErr error) {
 	}
 }
 
+// onRoot says that a mount shows the root file system: its own mount, or a part of it bound elsewhere.
+func (j *journal) onRoot(mount device.Mount) bool {
+	root, found, err := j.m.MountOf("/")
+	switch {
+	case err != nil || !found || mount.Point == "/":
+		return true
+	case mount.Major != 0:
+		return mount.Major == root.Major && mount.Minor == root.Minor
+	}
+	return mount.Source == root.Source && mount.Type == root.Type // btrfs shows no device number
+}
+
 func persistent(fsType string) bool {
 	return fsType != "tmpfs" && fsType != "ramfs" && fsType != "overlay"
 }
 
 func (j *journal) load() {
+	if errors.Is(j.refused, fs.ErrPermission) { // where it lies is for root to see
+		j.loadPublished(j.refused)
+		return
+	}
 	if j.store != nil {
 		_, err := j.store.Load(&j.doc)
 		switch {
@@ -155,13 +176,13 @@ func (j *journal) loadMarks() {
 	var copied marksDocument
 	_, err := j.marks.Load(&copied)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return
-	case err != nil:
+	case errors.Is(err, fs.ErrPermission):
+		return // a reader without privilege; the journal has them, too
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		j.marksAt = err
-		return
 	}
-	if copied.Serial <= j.doc.Serial {
+	if err != nil || copied.Serial <= j.doc.Serial {
+		j.stale = err != nil && j.doc.Serial > 0 || copied.Serial < j.doc.Serial
 		return
 	}
 	if j.doc.Serial == 0 && j.problem == nil {
@@ -172,6 +193,7 @@ func (j *journal) loadMarks() {
 
 // loadPublished reads the copy for readers without privilege.
 func (j *journal) loadPublished(cause error) {
+	j.reader = true
 	text, err := j.m.ReadFile(publishedPath)
 	if err == nil {
 		err = json.Unmarshal(text, &j.doc)
@@ -191,8 +213,19 @@ func (j *journal) writable() error { return j.refused }
 // mark returns what is known of a slot.
 func (j *journal) mark(s Slot) Mark { return j.doc.at(s) }
 
-func (j *journal) setRootfs(s Slot, i Integrity)   { j.markAt(s).Rootfs = i }
 func (j *journal) setFirmware(s Slot, i Integrity) { j.markAt(s).Firmware = i }
+
+// setRootfs says of all of a slot's partitions together what is known of them.
+func (j *journal) setRootfs(s Slot, i Integrity) { j.markAt(s).Rootfs, j.markAt(s).Parts = i, "" }
+
+// setTorn says that one partition of a slot may be half written from now on.
+func (j *journal) setTorn(s Slot, part string) {
+	m := j.markAt(s)
+	m.Rootfs = Torn
+	if !slices.Contains(strings.Fields(m.Parts), part) {
+		m.Parts = strings.TrimSpace(m.Parts + " " + part)
+	}
+}
 
 func (j *journal) markAt(s Slot) *Mark {
 	if j.doc.Marks[s] == nil {
@@ -207,8 +240,10 @@ func (j *journal) save(mustCopy bool) error {
 	if j.refused != nil {
 		return j.refused
 	}
-	if !j.doc.sameMarks(j.saved) {
-		j.doc.Serial++
+	if same := j.doc.sameMarks(j.saved); !same || j.stale {
+		if !same {
+			j.doc.Serial++
+		}
 		err := error(fail.New(fail.Unavailable, "cannot copy the slots' marks: there is no usable ESP"))
 		if j.marks != nil {
 			err = j.marks.Save(j.doc.marksDocument)
@@ -216,7 +251,7 @@ func (j *journal) save(mustCopy bool) error {
 		if err != nil && (mustCopy || errors.Is(err, device.ErrPowerCut)) {
 			return err
 		}
-		j.marksAt = err
+		j.marksAt, j.stale = err, err != nil
 	}
 	if err := j.store.Save(j.doc); err != nil {
 		return err

@@ -44,15 +44,14 @@ func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, er
 	if u.Verdict == nil {
 		u.Verdict = &v
 	}
+	if v.Outcome == Applied && u.capsule() != nil {
+		s.journal.setFirmware(own, Whole) // it is the system that is given up
+	}
 	if err := s.refuseForeignSwitchOf(other); err != nil {
 		return false, err
 	}
 	if err := s.refuseFallback(other); err != nil {
-		if refillErr := s.refill(ctx); refillErr != nil {
-			return false, refillErr
-		}
-		u.end(Failed, fmt.Sprintf("%s, and there is no way back: %v", why, err), "install an update; slot "+string(own)+" goes on running")
-		return false, s.journal.save(false)
+		return false, s.stay(ctx, why, err)
 	}
 	if u.State != RolledBack {
 		u.end(RolledBack, why, "find out why the new system was not accepted, and install a corrected update")
@@ -69,22 +68,57 @@ func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, er
 			return false, err
 		}
 	}
+	return true, s.leave(ctx, own, other)
+}
+
+// leave makes the other slot boot next and the own one unbootable, in an order that leaves one of them bootable wherever it is cut.
+func (s *session) leave(ctx context.Context, own, other Slot) error {
 	marks := !s.obs.state.pinned() && !s.obs.state.withoutFallback()
 	if marks {
 		if err := s.backend.MarkBootable(ctx, other); err != nil {
-			return false, err
+			return err
 		}
 	}
 	if err := s.backend.ClearTrial(ctx); err != nil {
-		return false, err
+		return err
 	}
 	if err := s.backend.SetNext(ctx, other); err != nil {
-		return false, err
+		return err
 	}
 	if marks {
-		return true, s.backend.MarkUnbootable(ctx, own)
+		return s.backend.MarkUnbootable(ctx, own)
 	}
-	return true, nil
+	return nil
+}
+
+// stay ends a roll-back that cannot be: the running slot goes on, and no reboot is asked for.
+func (s *session) stay(ctx context.Context, why string, cause error) error {
+	if err := s.refill(ctx); err != nil {
+		return err
+	}
+	u := s.journal.doc.Update
+	u.end(Failed, fmt.Sprintf("%s, and there is no way back: %v", why, cause), "install an update; slot "+string(s.obs.state.Current)+" goes on running")
+	return s.journal.save(false)
+}
+
+// tornRuns says that the running root file system may be half written. Only the firmware, or somebody's switch, can have started it.
+func (s *session) tornRuns() bool {
+	return s.journal.mark(s.obs.state.expectedRoot(s.obs.state.Current)).Rootfs == Torn
+}
+
+// leaveTorn goes back from a slot that was never to run. It is not accepted, whatever its userspace seems to do.
+func (s *session) leaveTorn(ctx context.Context, b *Boot) error {
+	own, other := s.obs.state.Current, s.obs.state.Current.Other()
+	b.Message = fmt.Sprintf("slot %s runs although its root file system may be half written", own)
+	if err := s.refuseForeignSwitchOf(other); err != nil {
+		return err
+	}
+	if err := s.refuseFallback(other); err != nil {
+		b.Message += fmt.Sprintf(", and there is no way back: %v", err)
+		return nil
+	}
+	b.Reboot = true
+	return s.leave(ctx, own, other)
 }
 
 // refuseForeignSwitchOf refuses a roll-back that the firmware would cancel. A pending switch to the other slot is what a roll-back interrupted

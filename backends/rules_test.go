@@ -25,6 +25,7 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/chip"
 	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/record"
 	"github.com/tegra-ota/tegra-ota/internal/source"
 )
 
@@ -235,6 +236,22 @@ func (d *ruleDevice) wantBoot(slot backends.Slot, committed, reboot bool) {
 	}
 }
 
+// clone is the same device in a folder of its own.
+func (d *ruleDevice) clone(t *testing.T) *ruleDevice {
+	t.Helper()
+	o, err := virtual.Clone(d.Dir(), filepath.Join(t.TempDir(), "orin"))
+	ruleMust(t, err)
+	return &ruleDevice{Orin: o, t: t, opts: d.opts}
+}
+
+// health adds a health check, a line of shell.
+func (d *ruleDevice) health(name, script string) {
+	d.t.Helper()
+	p := "etc/tegra-ota/health.d/" + name
+	d.put(p, "#!/bin/sh\n"+script+"\n")
+	ruleMust(d.t, os.Chmod(d.path(p), 0o755))
+}
+
 // install brings a root file system, and firmware unless l4t is "", up to but without activation.
 func (d *ruleDevice) install(l4t string) {
 	d.t.Helper()
@@ -373,7 +390,24 @@ func (d *ruleDevice) record(file string) ruleJournal {
 	return envelope.Content
 }
 
-// before fails unless the last verb's changes match the patterns in that order, one change for each.
+// remark changes a mark behind tegra-ota's back, in the journal and, by its absence, on the ESP.
+func (d *ruleDevice) remark(slot, what, value string) {
+	d.t.Helper()
+	d.remove("boot/efi/EFI/tegra-ota/marks-0.json")
+	d.remove("boot/efi/EFI/tegra-ota/marks-1.json")
+	store := record.New(device.New(d.Dir()), "/data/tegra-ota", "journal", record.Single)
+	doc := map[string]any{}
+	_, err := store.Load(&doc)
+	ruleMust(d.t, err)
+	marks, _ := doc["marks"].(map[string]any)
+	if marks[slot] == nil {
+		marks[slot] = map[string]any{}
+	}
+	marks[slot].(map[string]any)[what] = value
+	ruleMust(d.t, store.Save(doc))
+}
+
+// wantOrder fails unless the last verb's changes match the patterns in that order, one change for each.
 func (d *ruleDevice) wantOrder(patterns ...string) {
 	d.t.Helper()
 	ruleOrder(d.t, d.trace.Changes(), patterns...)
@@ -428,6 +462,9 @@ func (d *ruleDevice) wantSame(before map[string]string) {
 		d.t.Errorf("%s is new", p)
 	}
 }
+
+// ruleCut is what follows the first mark in a text.
+func ruleCut(s, mark string) string { _, rest, _ := strings.Cut(s, mark); return rest }
 
 func ruleMatch(s, words string) bool { return regexp.MustCompile(words).MatchString(s) }
 

@@ -30,7 +30,7 @@ func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed
 		return Stage{}, err
 	}
 	if s.obs.espErr != nil {
-		return Stage{}, fail.New(fail.Unavailable, "cannot stage firmware: %w", s.obs.espErr)
+		return Stage{}, s.obs.espErr
 	}
 	candidate, err := s.stager.Open(ctx, r)
 	if err != nil {
@@ -152,7 +152,8 @@ func (s *session) rootUsable(slot Slot) error {
 	case Torn:
 		return fail.New(fail.Unavailable, "the root file system of slot %s may be half written", slot).Then("install a complete root file system image")
 	case Whole:
-		if status == nil || *status == StatusNormal {
+		// A half-written chain keeps its slot at 0xFF by our own hand, and a capsule is its cure.
+		if status == nil || *status == StatusNormal || s.journal.mark(slot).Firmware == Dirty {
 			return nil
 		}
 	default:

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/backends/virtual"
 )
 
@@ -22,8 +23,42 @@ func sweepConstant(rel string) bool {
 	return rel == "/dev/nvme0n1" || rel == "/qspi/board.json"
 }
 
-// cloneDevice copies a device. With shareFlash the copy shares the flash, which verbs do not see, and must not be booted.
-func cloneDevice(src, dst string, shareFlash bool) (*virtual.Orin, error) {
+// What a clone may share with its original, because nobody writes it in the clone: the flash, which verbs do not see, and the root file systems,
+// which only an install writes.
+const (
+	shareFlash = 1 << iota
+	shareRoots
+)
+
+// shares says whether a clone uses the original's file.
+func shares(rel string, what int) bool {
+	return sweepConstant(rel) || what&shareFlash != 0 && strings.HasPrefix(rel, "/qspi/") ||
+		what&shareRoots != 0 && strings.HasPrefix(rel, "/dev/nvme0n1p")
+}
+
+// unshare gives a clone its own root file systems.
+func (d *sweepDevice) unshare() error {
+	for _, s := range backends.Slots {
+		file, err := filepath.EvalSymlinks(d.path("dev/disk/by-partlabel", s.RootPartition()))
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, content, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cloneDevice copies a device.
+func cloneDevice(src, dst string, share int) (*virtual.Orin, error) {
 	err := filepath.WalkDir(src, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -44,7 +79,7 @@ func cloneDevice(src, dst string, shareFlash bool) (*virtual.Orin, error) {
 				return err
 			}
 			return os.Symlink(target, to)
-		case sweepConstant(rel), shareFlash && strings.HasPrefix(rel, "/qspi/"):
+		case shares(rel, share):
 			return os.Link(p, to)
 		}
 		return copyRegular(p, to, e)

@@ -131,16 +131,16 @@ func (r *sweepRig) used(redundancy virtual.Redundancy, onESP bool) (*sweepDevice
 	return d, err
 }
 
-func (d *sweepDevice) clone() (*sweepDevice, error) { return d.cloneSharing(false) }
+func (d *sweepDevice) clone() (*sweepDevice, error) { return d.cloneSharing(0) }
 
-// cloneSharing makes a copy for one verb: it may share the flash and must not boot.
-func (d *sweepDevice) cloneSharing(flash bool) (*sweepDevice, error) {
+// cloneSharing makes a copy that shares what nothing that is done to it writes.
+func (d *sweepDevice) cloneSharing(share int) (*sweepDevice, error) {
 	dir, err := os.MkdirTemp(d.rig.temp, "device-")
 	if err != nil {
 		return nil, err
 	}
 	c := *d
-	c.orin, err = cloneDevice(d.orin.Dir(), dir, flash)
+	c.orin, err = cloneDevice(d.orin.Dir(), dir, share)
 	return &c, err
 }
 

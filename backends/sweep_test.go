@@ -52,6 +52,7 @@ type sweepRun struct {
 	judging string // tells what is judged about a device, beside the device
 	seen    int    // devices after a cut
 	done    int    // devices after they settled
+	share   int    // with the device that a verb is cut on
 }
 
 func newSweepRun(rig *sweepRig, c sweepCase, onESP bool) (*sweepRun, error) {
@@ -87,7 +88,7 @@ func newSweepRun(rig *sweepRig, c sweepCase, onESP bool) (*sweepRun, error) {
 
 // judge boots a device that was cut, warm or cold, and checks all that must hold.
 func (r *sweepRun) judge(cut *sweepDevice, cold, strict, dirtyWindow bool) error {
-	d, err := cut.clone()
+	d, err := cut.cloneSharing(shareRoots)
 	if err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (r *sweepRun) judge(cut *sweepDevice, cold, strict, dirtyWindow bool) error
 	if err := d.exhaust(cold, dirtyWindow); err != nil {
 		return err
 	}
-	d, err = cut.clone()
+	d, err = cut.cloneSharing(shareRoots)
 	if err != nil {
 		return err
 	}
@@ -126,12 +127,15 @@ func (r *sweepRun) settled(d *sweepDevice, strict bool) error {
 			return err
 		}
 	}
-	e, err := d.clone()
+	e, err := d.cloneSharing(shareRoots)
 	if err != nil {
 		return err
 	}
 	defer e.drop()
 	if err := e.exhaust(false, false); err != nil {
+		return err
+	}
+	if err := d.unshare(); err != nil {
 		return err
 	}
 	return d.again()
@@ -152,7 +156,7 @@ func (r *sweepRun) untouched(d *sweepDevice) error {
 
 // cutVerb cuts one call before its n-th change.
 func (r *sweepRun) cutVerb(n int, loss device.Loss) (string, error) {
-	d, err := r.base.cloneSharing(true)
+	d, err := r.base.cloneSharing(r.share)
 	if err != nil {
 		return "", err
 	}
@@ -196,6 +200,12 @@ func (r *sweepRun) sweepVerbs(t *testing.T, tally *sweepTally) {
 	}
 	changes := f.Changes()
 	total := len(changes)
+	r.share = shareFlash | shareRoots
+	for _, c := range changes {
+		if strings.HasPrefix(c, "write /dev/") {
+			r.share = shareFlash
+		}
+	}
 	if total == 0 {
 		t.Fatal("the verb changes nothing: the case does not test what it says")
 	}

@@ -1,6 +1,8 @@
 package backends
 
 import (
+	"strings"
+
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/esrt"
 )
@@ -35,6 +37,8 @@ const (
 type Mark struct {
 	Rootfs   Integrity `json:"rootfs"`
 	Firmware Integrity `json:"firmware"`
+	// Parts are the partitions that are torn, in words: an update makes the slot whole only if it brings them all.
+	Parts string `json:"parts,omitempty"`
 }
 
 // Update is the update in flight, or how the last one ended.
@@ -61,6 +65,8 @@ type Update struct {
 	TargetRan bool `json:"target_ran,omitempty"`
 	// TargetGaveUp says that the target's launcher marked its slot unbootable after the last retry: its firmware came up, its system did not.
 	TargetGaveUp bool `json:"target_gave_up,omitempty"`
+	// Returns counts boots of the target after it was rolled back: a firmware that does not switch must not make us reboot for ever.
+	Returns int `json:"returns,omitempty"`
 	// Unfinished says that a roll-back asked for the switch and may not have made the target unbootable yet.
 	Unfinished bool     `json:"unfinished,omitempty"`
 	Verdict    *Verdict `json:"verdict,omitempty"`
@@ -105,6 +111,16 @@ func (u *Update) inFlight() bool {
 		return true
 	}
 	return false
+}
+
+// missingPart names a partition, of those in words, that the update does not bring; "" if it brings them all.
+func (u *Update) missingPart(parts string) string {
+	for _, p := range strings.Fields(parts) {
+		if u.Images[p] == nil {
+			return p
+		}
+	}
+	return ""
 }
 
 // capsule returns the capsule that this update has to apply, nil when it has none or skips it.

@@ -25,6 +25,8 @@ type Verdict struct {
 	ESRT     *uint32 `json:"esrt"` // the firmware's last attempt status, where a capsule was involved
 	Reason   string  `json:"reason"`
 	NextStep string  `json:"next_step"`
+	// armed says that the capsule waits where the firmware would find it.
+	armed bool
 	// untouched says that the firmware gave up before it erased anything.
 	untouched bool
 }
@@ -54,7 +56,7 @@ func (s *session) judge(ctx context.Context) (Verdict, error) {
 	case u.ActivatedIn == s.obs.bootID:
 		return Verdict{Outcome: NoOutcome, Reason: fmt.Sprintf("slot %s is activated and not booted yet", u.Target), NextStep: "reboot"}, nil
 	case s.obs.state.Current == u.Target:
-		return s.judgeTarget(u)
+		return s.judgeTarget(ctx, u)
 	case u.capsule() != nil:
 		return s.judgeCapsule(ctx, u)
 	}
@@ -62,7 +64,7 @@ func (s *session) judge(ctx context.Context) (Verdict, error) {
 }
 
 // judgeTarget judges a boot of the target: everything that can tell must say the same.
-func (s *session) judgeTarget(u *Update) (Verdict, error) {
+func (s *session) judgeTarget(ctx context.Context, u *Update) (Verdict, error) {
 	if err := s.obs.disagreement(); err != nil {
 		return Verdict{Outcome: FellBack, Reason: err.Error(), NextStep: "correct the image and install it again"}, nil
 	}
@@ -77,7 +79,14 @@ func (s *session) judgeTarget(u *Update) (Verdict, error) {
 	status := entry.LastStatus
 	v := Verdict{ESRT: &status}
 	running := s.obs.state.Slots[u.Target].Firmware
+	pending, err := s.stager.Pending(ctx, &c.Staged)
+	if err != nil && s.obs.espErr == nil {
+		return Verdict{}, err
+	}
 	switch {
+	case u.Before != nil && entry.Last() == *u.Before && (pending.Armed || pending.Staged):
+		v.Outcome, v.NextStep = NotAttempted, againStep
+		v.Reason = fmt.Sprintf("slot %s runs, but the firmware did not take the capsule, which is still there", u.Target)
 	case status != 0:
 		why := esrt.Explain(status)
 		v.Outcome, v.Reason, v.NextStep = Refused, why.Reason, why.NextStep
@@ -104,6 +113,9 @@ func (s *session) judgeCapsule(ctx context.Context, u *Update) (Verdict, error) 
 	why := esrt.Explain(status)
 	if u.Before == nil || entry.Last() != *u.Before {
 		switch {
+		case status == 0 && entry.LastVersion != u.Firmware.Version:
+			v.Outcome, v.NextStep = NotAttempted, againStep
+			v.Reason = fmt.Sprintf("not attempted or interrupted: the last capsule the firmware tried was %s, not %s", entry.LastVersion, u.Firmware.Version)
 		case status != 0:
 			v.Outcome, v.Reason, v.NextStep = Refused, why.Reason, why.NextStep
 			v.untouched = why.Untouched && entry.LastVersion == u.Firmware.Version
@@ -128,6 +140,7 @@ func (s *session) judgeCapsule(ctx context.Context, u *Update) (Verdict, error) 
 	if err != nil {
 		return Verdict{}, err
 	}
+	v.armed = pending.Armed
 	switch {
 	case pending.Armed && pending.Requested:
 		v.Outcome, v.NextStep = NotAttempted, againStep

@@ -112,7 +112,7 @@ func (b *Backend) readOptional(st *backends.State) error {
 		return err
 	}
 	if next != nil {
-		st.Next = backends.SlotAt(*next)
+		st.Next, st.NextPending = backends.SlotAt(*next), true
 	}
 	root, err := b.number(efivarfs.BootChainOsCurrent)
 	if err != nil {

@@ -22,12 +22,12 @@ holds that firmware already, nothing is kept.
 The capsule's signature is the firmware's to judge, unless capsule_trust in [firmware] names a certificate.`,
 		Verbs: []cli.Verb{
 			{
-				Name: "install", Synopsis: "[--update ID] [FILE|-]", Summary: "check a capsule and stage it for the inactive slot",
+				Name: "install", Synopsis: "[--update ID] [--unconfirmed] [FILE|-]", Summary: "check a capsule and stage it for the inactive slot",
 				Flags: updateFlags, Stdin: readsStdin, Run: installFirmware,
 			},
 			{
 				Name: "confirm", Synopsis: "[--update ID]", Summary: "say that the updater found its input good, after install --unconfirmed",
-				Flags: updateFlags,
+				Flags: idFlag,
 				Run:   func(ctx context.Context, in *cli.Invocation) error { return confirm(ctx, in, "firmware") },
 			},
 			{Name: "check", Synopsis: "FILE", Summary: "check a capsule as install would, and change nothing", Run: checkFirmware},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tegra-ota/tegra-ota/handlers/image"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/internal/source"
 )
 
@@ -24,7 +25,7 @@ Before the first byte is written the target slot is made unbootable, so a power 
 activated: that is the update's last step, "tegra-bootctl activate".`,
 		Verbs: []cli.Verb{
 			{
-				Name: "install", Synopsis: "--partition APP|kernel|kernel-dtb [--size N] [--sha256 HEX] [--update ID] [FILE|-]",
+				Name: "install", Synopsis: "--partition APP|kernel|kernel-dtb [--size N] [--sha256 HEX] [--update ID] [--unconfirmed] [FILE|-]",
 				Summary: "write an image into the inactive slot",
 				Flags: func(f *pflag.FlagSet) {
 					partitionFlag(f)
@@ -37,7 +38,7 @@ activated: that is the update's last step, "tegra-bootctl activate".`,
 			{
 				Name: "confirm", Synopsis: "--partition APP|kernel|kernel-dtb [--update ID]",
 				Summary: "say that the updater found its input good, after install --unconfirmed",
-				Flags:   func(f *pflag.FlagSet) { partitionFlag(f); updateFlags(f) },
+				Flags:   func(f *pflag.FlagSet) { partitionFlag(f); idFlag(f) },
 				Run: func(ctx context.Context, in *cli.Invocation) error {
 					partition, _ := in.Flags.GetString("partition")
 					return confirm(ctx, in, partition)
@@ -51,9 +52,13 @@ func partitionFlag(f *pflag.FlagSet) {
 	f.String("partition", "", "which of the slot's partitions: `APP`, kernel or kernel-dtb")
 }
 
-// updateFlags are those of every call that is part of an update.
-func updateFlags(f *pflag.FlagSet) {
+func idFlag(f *pflag.FlagSet) {
 	f.String("update", "", "name of the update this belongs to; parts with another `ID` start over")
+}
+
+// updateFlags are those of every install.
+func updateFlags(f *pflag.FlagSet) {
+	idFlag(f)
 	f.Bool("unconfirmed", false, "the updater will say later, with confirm, whether its input was good")
 }
 
@@ -70,6 +75,9 @@ func installImage(ctx context.Context, in *cli.Invocation) error {
 	o := image.Options{}
 	o.Partition, _ = in.Flags.GetString("partition")
 	o.Size, _ = in.Flags.GetInt64("size")
+	if in.Flags.Changed("size") && o.Size < 0 {
+		return fail.New(fail.Usage, "cannot use --size %d: a size is not negative", o.Size)
+	}
 	o.SHA256, _ = in.Flags.GetString("sha256")
 	o.ID, _ = in.Flags.GetString("update")
 	o.Unconfirmed, _ = in.Flags.GetBool("unconfirmed")

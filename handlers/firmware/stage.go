@@ -161,7 +161,7 @@ func copyChunks(ctx context.Context, w io.Writer, r io.Reader) (int64, error) {
 			}
 			total += int64(n)
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if err == io.EOF || err == io.ErrUnexpectedEOF { // io.ReadFull's own; a wrapped one is a truncated input's
 			return total, nil
 		}
 		if err != nil {

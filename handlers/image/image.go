@@ -156,7 +156,9 @@ func readBack(block *device.Block, buffer []byte, r *Result) error {
 	return nil
 }
 
-func isEnd(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+// isEnd says that io.ReadFull came to the input's end. It compares rather than unwraps: a decoder whose input is cut off wraps ErrUnexpectedEOF,
+// and a truncated file must not pass for a whole one.
+func isEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
 func readError(err error) error {
 	if fail.CodeOf(err) == fail.Data {

@@ -81,7 +81,8 @@ func (c *common) register(f *pflag.FlagSet) {
 
 // Run executes one call and returns its exit code.
 func Run(ctx context.Context, env Env, p Program) int {
-	err := guarded(ctx, env, p)
+	var c common
+	err := guarded(ctx, env, p, &c)
 	if err == nil {
 		return int(fail.OK)
 	}
@@ -89,19 +90,19 @@ func Run(ctx context.Context, env Env, p Program) int {
 	if errors.As(err, &answer) {
 		return int(answer.Code)
 	}
-	fmt.Fprintf(env.Stderr, "%s: %s\n", p.Name, oneLine(err.Error()))
+	c.report(env.Stderr, p.Name, oneLine(err.Error()))
 	return int(fail.CodeOf(err))
 }
 
 // guarded turns a panic into an internal error: the caller gets one line and the exit code of a bug, and the log the stack.
-func guarded(ctx context.Context, env Env, p Program) (err error) {
+func guarded(ctx context.Context, env Env, p Program, c *common) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
 			fmt.Fprintf(env.Stderr, "%s\n", debug.Stack())
 			err = fail.New(fail.Internal, "internal error: %v", v).Then("please report it with the lines above")
 		}
 	}()
-	return run(ctx, env, p)
+	return run(ctx, env, p, c)
 }
 
 // Answer is a result that is an exit code and no failure: `verdict` answering no, nvbootctrl's is-rootfs-ab-enabled answering 2.
@@ -112,9 +113,8 @@ func (a *Answer) Error() string { return "answered " + a.Code.String() }
 
 func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
 
-func run(ctx context.Context, env Env, p Program) error {
+func run(ctx context.Context, env Env, p Program, c *common) error {
 	name, rest := p.split(env.Args)
-	var c common
 	flags := pflag.NewFlagSet(p.Name, pflag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	c.register(flags)
@@ -139,7 +139,7 @@ func run(ctx context.Context, env Env, p Program) error {
 		return fail.New(fail.Usage, "cannot run %q: there is no such verb", name).Then("%s --help lists them", p.Name)
 	}
 	in := &Invocation{Env: env, Program: p.Name, Verb: verb.Name, Flags: flags}
-	if err := in.prepare(c); err != nil {
+	if err := in.prepare(*c); err != nil {
 		return err
 	}
 	return verb.Run(ctx, in)

@@ -32,6 +32,17 @@ func newLog(w io.Writer, format, level string) (*logrus.Logger, error) {
 	return log, nil
 }
 
+// report prints a call's last word, its error, in the log's shape: systemd's journal shows an error without a priority as a notice.
+func (c *common) report(w io.Writer, program, message string) {
+	if c.logFormat == "json" || c.logFormat == "journal" {
+		if log, err := newLog(w, c.logFormat, "error"); err == nil {
+			log.WithField("executable", program).Error(message)
+			return
+		}
+	}
+	fmt.Fprintf(w, "%s: %s\n", program, message)
+}
+
 // plain prints a line a person reads; with priorities it starts with <N>, which systemd's journal takes as syslog priority (sd-daemon(3)).
 type plain struct{ priorities bool }
 

@@ -55,7 +55,11 @@ func (m *Machine) Rename(from, to string) error {
 			return nil, nil
 		}
 		u := nameChange(nil, from, to)
+		atomic := m.renamesAtomically(to)
 		u.back = func(l Loss) {
+			if atomic && (l == RenameBoth || l == RenameNeither) {
+				l = LoseUnsynced
+			}
 			// Across folders each half is on storage when its own folder was synced: the new name first leaves both for a while,
 			// the old one first leaves neither.
 			gone, arrived := !u.dirs[filepath.Dir(from)], !u.dirs[filepath.Dir(to)]
@@ -149,4 +153,10 @@ func (m *Machine) fileSystemOf(path string) string {
 		return ""
 	}
 	return mt.Point
+}
+
+// renamesAtomically says that a path is known to lie on a file system whose rename a power cut cannot halve: any but FAT.
+func (m *Machine) renamesAtomically(path string) bool {
+	mt, found, err := m.MountOf(path)
+	return err == nil && found && mt.Type != "vfat" && mt.Type != "msdos"
 }
