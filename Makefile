@@ -14,7 +14,7 @@ GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 LIBEXEC = $(PREFIX)/libexec/tegra-ota
 NAMES = tegra-bup tegra-image tegra-bootctl tegra-boot-verify
 
-.PHONY: all setup build demo test static oldest unit size fuzz bench install clean
+.PHONY: all setup build demo test test-vm static oldest unit size fuzz bench install clean
 all: build
 
 setup:
@@ -31,6 +31,10 @@ demo: setup
 
 test: setup
 	@$(MAKE) --no-print-directory static oldest unit size
+
+# The same rules on a real kernel and real UEFI firmware, in QEMU; not part of make test.
+test-vm: setup
+	@GO='$(GO)' vm/run.sh
 
 static:
 	@GO='$(GO)' .ci/static

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,7 +44,7 @@ type Journal struct {
 type Boot struct {
 	// Tries is how many uncommitted boots of a new slot are allowed before it is rolled back.
 	Tries int `toml:"tries" validate:"min=1,max=100"`
-	// RebootCommand is run to roll back; the first word is an absolute path or found in the usual folders. No shell is used.
+	// RebootCommand is run to roll back; the first word is the program's absolute path. No shell is used.
 	RebootCommand []string `toml:"reboot_command" validate:"required,min=1,dive,required"`
 	// AllowWithoutFallback accepts a device whose firmware variables for retries are missing: it neither counts nor falls back.
 	AllowWithoutFallback bool `toml:"allow_without_fallback"`
@@ -103,8 +105,14 @@ func Load(m *device.Machine, path string, required bool) (Config, error) {
 	if err := decoder.Decode(&c); err != nil {
 		return c, decodeError(path, err)
 	}
-	if err := validator.New(validator.WithRequiredStructEnabled()).Struct(&c); err != nil {
+	rules := validator.New(validator.WithRequiredStructEnabled())
+	rules.RegisterTagNameFunc(func(f reflect.StructField) string { return f.Tag.Get("toml") })
+	if err := rules.Struct(&c); err != nil {
 		return c, validationError(path, err)
+	}
+	// A program that cannot be found would be noticed only when a roll-back needs it.
+	if program := c.Boot.RebootCommand[0]; !strings.HasPrefix(program, "/") {
+		return c, fail.New(fail.Usage, "cannot use configuration %s: boot.reboot_command[0] = %s must be an absolute path", path, program)
 	}
 	return c, nil
 }
@@ -133,8 +141,30 @@ func validationError(path string, err error) error {
 		return fail.New(fail.Usage, "cannot use configuration %s: %w", path, err)
 	}
 	f := fields[0]
-	key := strings.ToLower(strings.TrimPrefix(f.Namespace(), "Config."))
-	return fail.New(fail.Usage, "cannot use configuration %s: %s = %v breaks the rule %s %s", path, key, f.Value(), f.Tag(), f.Param())
+	rule := f.Tag() + " " + f.Param()
+	switch f.Tag() {
+	case "startswith":
+		rule = "must be an absolute path"
+	case "required":
+		rule = "must not be empty"
+	case "oneof":
+		rule = "must be empty or one of: " + f.Param()
+	case "min":
+		rule = "is too small, the least is " + limit(f)
+	case "max":
+		rule = "is too large, the most is " + limit(f)
+	}
+	return fail.New(fail.Usage, "cannot use configuration %s: %s = %v %s", path, strings.TrimPrefix(f.Namespace(), "Config."), f.Value(), rule)
+}
+
+// limit names a bound as the configuration writes its value.
+func limit(f validator.FieldError) string {
+	if _, ok := f.Value().(Duration); ok {
+		if n, err := strconv.ParseInt(f.Param(), 10, 64); err == nil {
+			return Duration(n).String()
+		}
+	}
+	return f.Param()
 }
 
 // String names a duration as TOML writes it.

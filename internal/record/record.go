@@ -137,14 +137,14 @@ func (s *Store) Save(document any) error {
 	}
 	var sequence uint64
 	target := s.Paths()[0]
-	for _, p := range s.Paths() {
+	for i, p := range s.Paths() {
 		if e, err := s.read(p); err == nil && e.Sequence > sequence {
 			sequence = e.Sequence
+			if s.layout == Alternating {
+				// The copy that is not the newest whole one is overwritten, whatever it is.
+				target = s.Paths()[1-i]
+			}
 		}
-	}
-	if s.layout == Alternating {
-		// The copy that is not the newest whole one is overwritten, whatever it is.
-		target = s.Paths()[(sequence+1)%2]
 	}
 	e := envelope{Kind: s.name, Format: format, Sequence: sequence + 1, Content: content}
 	e.SHA256 = e.sum()

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -70,25 +71,46 @@ func Open(name string, stdin io.Reader) (*Source, error) {
 }
 
 func (s *Source) decompress(r io.Reader) (*Source, error) {
-	d, err := zstd.NewReader(r, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(2))
+	transport := &watched{r: r}
+	d, err := zstd.NewReader(transport, zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true), zstd.WithDecoderConcurrency(2))
 	if err != nil {
 		s.Close()
 		return nil, fail.New(fail.Data, "cannot decompress the image: %w", err)
 	}
 	s.closers = append(s.closers, d.Close)
-	s.Compressed, s.Size, s.Reader = true, -1, decoder{d}
+	s.Compressed, s.Size, s.Reader = true, -1, decoder{d, transport}
 	return s, nil
 }
 
-// decoder gives the library's errors their exit code.
-type decoder struct{ d *zstd.Decoder }
+// watched remembers what broke the transport below the decoder, which reads ahead in a goroutine of its own.
+type watched struct {
+	r      io.Reader
+	broken atomic.Pointer[error]
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err != nil && err != io.EOF {
+		w.broken.Store(&err)
+	}
+	return n, err
+}
+
+// decoder gives the library's errors their exit code: a broken transport is not the image's fault.
+type decoder struct {
+	d         *zstd.Decoder
+	transport *watched
+}
 
 func (d decoder) Read(p []byte) (int, error) {
 	n, err := d.d.Read(p)
-	if err != nil && err != io.EOF {
-		err = fail.New(fail.Data, "cannot decompress the image: %w", err)
+	if err == nil || err == io.EOF {
+		return n, err
 	}
-	return n, err
+	if broken := d.transport.broken.Load(); broken != nil {
+		return n, fail.New(fail.IO, "cannot read the image: %w", *broken)
+	}
+	return n, fail.New(fail.Data, "cannot decompress the image: %w", err)
 }
 
 // Close releases what Open opened.
