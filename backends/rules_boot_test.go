@@ -44,7 +44,7 @@ func TestVerifyCountsABootThatTheEarlyUnitMissed(t *testing.T) {
 // More boots than tries: no health check can save it.
 func TestTriesExhaustedSkipsHealth(t *testing.T) {
 	for _, early := range []bool{true, false} {
-		d := newRule2(t)
+		d := makeRule(t)
 		d.opts.Tries = 2
 		d.health("10-never", "touch "+d.path("ran"))
 		d.activated("")
@@ -209,7 +209,7 @@ func TestRebootCommandIsSystemctl(t *testing.T) {
 // Stock services that call every boot good take the decision away.
 func TestStockServicesAreErrors(t *testing.T) {
 	t.Parallel()
-	base := newRule2(t)
+	base := makeRule(t)
 	for _, unit := range []string{"nv-l4t-bootloader-config", "nv_update_verifier", "l4t-rootfs-validation-config", "rauc-mark-good"} {
 		d := base.clone(t)
 		if p := ruleProblem(d.problems(), unit); p != nil {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/backends"
@@ -13,16 +12,15 @@ import (
 
 // root names the image that a slot's root file system is, "" for a torn one.
 func (d *sweepDevice) root(s backends.Slot) (string, error) {
-	content, err := os.ReadFile(d.path("dev/disk/by-partlabel", s.RootPartition()))
-	if err != nil {
-		return "", err
-	}
-	for name, image := range d.rig.images {
-		if bytes.Equal(content, image) {
-			return name, nil
+	found := ""
+	err := withContent(d.path("dev/disk/by-partlabel", s.RootPartition()), func(content []byte) {
+		for name, image := range d.rig.images {
+			if bytes.Equal(content, image) {
+				found = name
+			}
 		}
-	}
-	return "", nil
+	})
+	return found, err
 }
 
 func (d *sweepDevice) current() (backends.Slot, error) {
@@ -173,9 +171,12 @@ func (d *sweepDevice) again() error {
 	if err != nil {
 		return err
 	}
-	steps := []sweepVerb{sweepInstall("again", "APP", "again", false), sweepStage("again", false), sweepActivate("again", backends.None)}
+	steps := []sweepVerb{
+		sweepInstall("again", "APP", "again", false), sweepInstall("again", "kernel", "again", false),
+		sweepStage("again", false), sweepActivate("again", backends.None),
+	}
 	if d.redundancy == virtual.BootOnly {
-		steps = steps[1:]
+		steps = steps[2:]
 	}
 	for i, v := range steps {
 		if err := d.do(nil, v); err != nil {

@@ -1,12 +1,16 @@
 package backends_test
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"hash/maphash"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/tegra-ota/tegra-ota/backends"
@@ -95,30 +99,36 @@ func copyRegular(src, dst string, e fs.DirEntry) error {
 	if err != nil {
 		return err
 	}
-	var content []byte
 	st, ok := info.Sys().(*syscall.Stat_t)
 	hole := ok && st.Blocks == 0
-	if !hole {
-		if content, err = os.ReadFile(src); err != nil {
+	if hole {
+		if err := os.WriteFile(dst, nil, info.Mode().Perm()); err != nil {
 			return err
 		}
-	}
-	if err := os.WriteFile(dst, content, info.Mode().Perm()); err != nil {
-		return err
-	}
-	if hole && info.Size() > 0 {
 		return os.Truncate(dst, info.Size())
 	}
-	return nil
+	var writeErr error
+	err = withContent(src, func(content []byte) { writeErr = os.WriteFile(dst, content, info.Mode().Perm()) })
+	return errors.Join(err, writeErr)
 }
 
 var sweepSeed = maphash.MakeSeed()
 
-// fingerprint tells devices apart by everything that is kept over a boot.
-func (d *sweepDevice) fingerprint() (uint64, error) {
+// fingerprint tells devices apart by everything that is kept over a boot. Unless it is exact, two half-written chains are the same if the firmware
+// cannot tell them apart: it writes each image anew and compares only the partition table.
+func (d *sweepDevice) fingerprint(exact bool) (uint64, error) {
 	var h maphash.Hash
 	h.SetSeed(sweepSeed)
 	root := d.orin.Dir()
+	if !exact {
+		for _, s := range []virtual.Slot{virtual.A, virtual.B} {
+			c, err := d.orin.Chain(s)
+			if err != nil {
+				return 0, err
+			}
+			_, _ = h.WriteString(fmt.Sprintf("%v %v %s\x00", c.Whole, c.Startable, c.VersionText))
+		}
+	}
 	err := filepath.WalkDir(root, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -128,7 +138,8 @@ func (d *sweepDevice) fingerprint() (uint64, error) {
 		case "/run", "/sys/class", "/proc/device-tree", "/dev/disk":
 			return filepath.SkipDir
 		}
-		if sweepConstant(rel) {
+		image := strings.HasPrefix(rel, "/qspi/A/") || strings.HasPrefix(rel, "/qspi/B/")
+		if sweepConstant(rel) || image && !exact && e.Name() != "secondary_gpt" {
 			return nil
 		}
 		_, _ = h.WriteString(rel + "\x00")
@@ -143,9 +154,27 @@ func (d *sweepDevice) fingerprint() (uint64, error) {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok && st.Blocks == 0 {
 			return nil
 		}
-		content, err := os.ReadFile(p)
-		_, _ = h.Write(content)
-		return err
+		return withContent(p, func(content []byte) { _, _ = h.Write(content) })
 	})
 	return h.Sum64(), err
+}
+
+// sweepBuffers are reused: a sweep reads root file systems tens of thousands of times.
+var sweepBuffers = sync.Pool{New: func() any { return bytes.NewBuffer(make([]byte, 0, 2*sweepAppSize)) }}
+
+// withContent hands over a file's content, which is valid until use returns.
+func withContent(file string, use func([]byte)) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	b := sweepBuffers.Get().(*bytes.Buffer)
+	defer sweepBuffers.Put(b)
+	b.Reset()
+	if _, err := b.ReadFrom(f); err != nil {
+		return err
+	}
+	use(b.Bytes())
+	return nil
 }

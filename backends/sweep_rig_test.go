@@ -53,8 +53,8 @@ type sweepKey struct {
 }
 
 // fresh says whether a device is judged for the first time.
-func (r *sweepRig) fresh(d *sweepDevice, judging string) (bool, error) {
-	f, err := d.fingerprint()
+func (r *sweepRig) fresh(d *sweepDevice, judging string, exact bool) (bool, error) {
+	f, err := d.fingerprint(exact)
 	if err != nil {
 		return false, err
 	}

@@ -118,7 +118,7 @@ func (r *sweepRun) settled(d *sweepDevice, strict bool) error {
 	if err := r.untouched(d); err != nil {
 		return err
 	}
-	if isNew, err := d.rig.fresh(d, r.judging+" settled"); err != nil || !isNew {
+	if isNew, err := d.rig.fresh(d, r.judging+" settled", false); err != nil || !isNew {
 		return err
 	}
 	r.done++
@@ -168,7 +168,7 @@ func (r *sweepRun) cutVerb(n int, loss device.Loss) (string, error) {
 	if !f.WasCut() || !errors.Is(verbErr, device.ErrPowerCut) {
 		return what, fmt.Errorf("the verb outlived the power: %v", verbErr)
 	}
-	isNew, err := d.rig.fresh(d, r.judging)
+	isNew, err := d.rig.fresh(d, r.judging, false)
 	if err != nil || !isNew {
 		return what, err
 	}

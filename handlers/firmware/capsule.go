@@ -103,8 +103,10 @@ func (s *Stager) indications(n efivarfs.Name) (value uint64, present bool, err e
 	if err != nil {
 		return 0, false, err
 	}
-	value, err = v.Uint64()
-	return value, true, err
+	if value, err = v.Uint64(); err != nil {
+		return 0, true, fail.New(fail.Unavailable, "cannot use the UEFI variable %s: it holds %d bytes, a set of indications has eight", n.Name, len(v.Data))
+	}
+	return value, true, nil
 }
 
 // request sets or clears bit 2 and keeps the others, then reads back.

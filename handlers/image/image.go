@@ -161,7 +161,8 @@ func readBack(block *device.Block, buffer []byte, r *Result) error {
 func isEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
 func readError(err error) error {
-	if fail.CodeOf(err) == fail.Data {
+	var coded *fail.Error
+	if errors.As(err, &coded) { // the source said what it is
 		return err
 	}
 	return fail.New(fail.IO, "cannot read the image: %w", err)
