@@ -67,7 +67,7 @@ func (w *Writing) Begin(ctx context.Context) error {
 	s := w.s
 	if !s.obs.state.withoutFallback() {
 		if err := s.backend.MarkBootable(ctx, s.obs.state.Current); err != nil {
-			return fail.New(fail.IO, "cannot make sure of the running slot %s: %w", s.obs.state.Current, err)
+			return fail.New(fail.IO, "%w (the running slot %s must be bootable before the other is marked, so nothing was)", err, s.obs.state.Current)
 		}
 	}
 	if !s.continues(w.id, w.name) {

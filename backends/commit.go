@@ -99,7 +99,9 @@ func (s *session) settleOld(ctx context.Context, u *Update, v Verdict) error {
 		case v.untouched:
 			s.journal.setFirmware(u.Target, c.MarkBefore)
 		case v.Outcome == FellBack && v.ESRT != nil && *v.ESRT == 0 && (u.TargetRan || u.TargetGaveUp):
-			s.journal.setFirmware(u.Target, Whole) // written, read back and run: it is the system that did not stay up
+			// Written, verified and started: it is the system that did not stay up. Not called whole, so that the same update installs it again
+			// instead of finding nothing to do.
+			s.journal.setFirmware(u.Target, Unknown)
 		}
 	}
 	if err := s.protectFromDirty(ctx, v); err != nil {

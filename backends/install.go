@@ -44,7 +44,8 @@ func (s *session) refuseInstall(slotImage bool) error {
 	if err := s.obs.disagreement(); err != nil {
 		return fail.New(fail.Unavailable, "cannot install: %w", err)
 	}
-	if s.tornRuns() { // the other slot is the only good one
+	// The other slot is then the only good one, unless it is no way back either: an update into it is the cure.
+	if s.tornRuns() && s.refuseFallback(s.obs.state.Current.Other()) == nil {
 		return fail.New(fail.Unavailable, "cannot install: slot %s runs, and its root file system may be half written", s.obs.state.Current).
 			Then("run `tegra-bootctl activate %s` and reboot", s.obs.state.Current.Other())
 	}

@@ -24,7 +24,7 @@ func (c *Control) SetUnbootable(ctx context.Context, slot Slot) error {
 		return err
 	}
 	defer s.end()
-	if slot == s.obs.state.Current {
+	if slot == s.obs.state.Current || slot == s.obs.state.expectedRoot(s.obs.state.Current) {
 		return fail.New(fail.Unavailable, "cannot make slot %s unbootable: it runs", slot).Then("switch to the other slot first")
 	}
 	if u := s.journal.doc.Update; u.inFlight() && u.Target == slot {

@@ -45,7 +45,8 @@ func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, er
 		u.Verdict = &v
 	}
 	if v.Outcome == Applied && u.capsule() != nil {
-		s.journal.setFirmware(own, Whole) // it is the system that is given up
+		// Not half written: it is the system that is given up. Not called whole either, or the same update again would have nothing to do.
+		s.journal.setFirmware(own, Unknown)
 	}
 	if err := s.refuseForeignSwitchOf(other); err != nil {
 		return false, err

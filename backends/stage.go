@@ -14,6 +14,9 @@ type Stage struct {
 	Target  Slot
 	// Skipped says that the target holds this version already, whole, and no capsule was kept.
 	Skipped bool
+	// Root names the slot whose root file system, as it is, boots with this firmware unless the update brings an image as well; None where
+	// the update brought one.
+	Root Slot
 	// Warnings are doubts for the log that forbid nothing.
 	Warnings []string
 }
@@ -44,7 +47,10 @@ func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed
 	if err := s.stage(ctx, id, candidate, result.Skipped, unconfirmed); err != nil {
 		return result, err
 	}
-	if !s.obs.state.pinned() && s.journal.doc.Update.Images["APP"] == nil {
+	if s.journal.doc.Update.Images["APP"] == nil {
+		result.Root = s.obs.state.expectedRoot(target)
+	}
+	if !s.obs.state.pinned() && result.Root != None {
 		if err := s.rootUsable(target); err != nil {
 			result.Warnings = append(result.Warnings, "this firmware boots slot "+string(target)+", so a root file system image must come with it: "+err.Error())
 		}

@@ -3,6 +3,7 @@ package backends_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -112,6 +113,8 @@ func (d *sweepDevice) inspect(strict bool) error {
 	return nil
 }
 
+var errUncommitted = errors.New("it runs and is not committed")
+
 // settle boots until no more reboot is asked for, as a device does that is left alone.
 func (d *sweepDevice) settle(cold bool) (backends.Boot, []string, error) {
 	var trace []string
@@ -134,7 +137,7 @@ func (d *sweepDevice) settle(cold bool) (backends.Boot, []string, error) {
 		}
 		if !b.Reboot {
 			if !b.Committed {
-				return b, trace, fmt.Errorf("slot %s runs and is not committed", b.Slot)
+				return b, trace, fmt.Errorf("slot %s: %w", b.Slot, errUncommitted)
 			}
 			return b, trace, nil
 		}
@@ -187,10 +190,12 @@ func (d *sweepDevice) again() error {
 	if err != nil {
 		return fmt.Errorf("the update again: %w\n%s", err, strings.Join(trace, "\n"))
 	}
-	if b.Slot != target || !b.Committed || b.State != backends.Committed {
+	if d.redundancy == virtual.BootOnly && b.State == backends.Idle {
+		target = old // the other chain held that firmware already, whole: nothing to do
+	} else if b.Slot != target || !b.Committed || b.State != backends.Committed {
 		return fmt.Errorf("the update again: slot %s runs, state %s, committed %v, want %s: %s\n%s", b.Slot, b.State, b.Committed, target, b.Message, strings.Join(trace, "\n"))
 	}
-	chain, err := d.orin.Chain(virtualSlot(target))
+	chain, err := d.orin.Chain(virtualSlot(old.Other()))
 	if err != nil {
 		return err
 	}

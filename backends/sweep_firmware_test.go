@@ -128,4 +128,4 @@ func TestFirmwareCutSweep(t *testing.T) {
 }
 
 // firmwareMinimum is a little below what there were when this was written.
-const firmwareMinimum = 1
+const firmwareMinimum = 650

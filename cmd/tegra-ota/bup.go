@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"fmt"
 
+	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/internal/source"
@@ -65,7 +67,11 @@ func installFirmware(ctx context.Context, in *cli.Invocation) error {
 		in.Log.Infof("slot %s holds firmware %s already: the capsule is not needed", r.Target, r.Version)
 		return nil
 	}
-	in.Log.Infof("firmware %s is staged for slot %s and takes effect after `tegra-bootctl activate` and a reboot", r.Version, r.Target)
+	root := "its new root file system"
+	if r.Root != backends.None {
+		root = fmt.Sprintf("the root file system that slot %s has now, unless an image comes with this update", r.Root)
+	}
+	in.Log.Infof("firmware %s is staged for slot %s and boots with %s, after `tegra-bootctl activate` and a reboot", r.Version, r.Target, root)
 	return nil
 }
 

@@ -70,12 +70,9 @@ type selectionInfo struct {
 	Spec    string         `json:"spec"`
 	Compat  string         `json:"compat"`
 	Chosen  map[string]int `json:"chosen"`
-	Missing []missingInfo  `json:"missing"`
-}
-
-type missingInfo struct {
-	Name   string `json:"name"`
-	Reason string `json:"reason"`
+	Missing []string       `json:"missing"`
+	// Reasons says for each missing name what there is instead.
+	Reasons map[string]string `json:"reasons"`
 }
 
 func inspectFlags(f *pflag.FlagSet) {
@@ -168,9 +165,10 @@ func selectFor(in *cli.Invocation, pkg *bup.Package, spec string) (*selectionInf
 	for _, c := range chip.All {
 		if c.Name == name {
 			s := pkg.Match(spec, compat, c.Required)
-			info := &selectionInfo{Spec: s.Spec, Compat: s.Compat, Chosen: s.Chosen, Missing: []missingInfo{}}
+			info := &selectionInfo{Spec: s.Spec, Compat: s.Compat, Chosen: s.Chosen, Missing: []string{}, Reasons: map[string]string{}}
 			for _, m := range s.Missing {
-				info.Missing = append(info.Missing, missingInfo{m.Name, m.Reason})
+				info.Missing = append(info.Missing, m.Name)
+				info.Reasons[m.Name] = m.Reason
 			}
 			return info, nil
 		}
@@ -207,8 +205,8 @@ func (r inspection) print(w io.Writer) error {
 		for _, n := range names {
 			fmt.Fprintf(t, "%s\t%d\n", n, s.Chosen[n])
 		}
-		for _, m := range s.Missing {
-			fmt.Fprintf(t, "%s\tmissing: %s\n", m.Name, m.Reason)
+		for _, name := range s.Missing {
+			fmt.Fprintf(t, "%s\tmissing: %s\n", name, s.Reasons[name])
 		}
 	}
 	return t.Flush()

@@ -66,6 +66,8 @@ func environment(extra ...string) []string {
 }
 
 func TestScripts(t *testing.T) {
+	// testscript leaves its own empty folder behind; here it goes with the executables.
+	t.Setenv("GOTMPDIR", bin)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,

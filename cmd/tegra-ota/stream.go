@@ -83,8 +83,12 @@ func feedWorker(ctx context.Context, p cli.Program, args []string) int {
 	}()
 	err = worker.Wait()
 	var exit *exec.ExitError
-	died := errors.As(err, &exit) && !exit.Exited()
-	if died {
+	code := fail.Code(worker.ProcessState.ExitCode())
+	if errors.As(err, &exit) && !exit.Exited() {
+		code = fail.Internal
+		if ctx.Err() != nil { // told to end before it could listen
+			code = fail.IO
+		}
 		fmt.Fprintf(os.Stderr, "%s: cannot finish: the worker died: %v\n", p.Name, exit)
 	}
 	select {
@@ -95,10 +99,7 @@ func feedWorker(ctx context.Context, p cli.Program, args []string) int {
 		case <-time.After(patience):
 		}
 	}
-	if died {
-		return int(fail.Internal)
-	}
-	return worker.ProcessState.ExitCode()
+	return int(code)
 }
 
 // workerStdin is the stdin of a worker. A read ends with the context: a worker whose feeder has stalled would otherwise never notice that it was

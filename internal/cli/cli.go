@@ -156,11 +156,11 @@ func (in *Invocation) prepare(c common) error {
 		return err
 	}
 	in.Log = log.WithField("executable", in.Program)
-	path, required := config.DefaultPath, false
 	if c.config != "" {
-		path, required = c.config, true
+		in.Config, err = config.LoadFile(c.config)
+		return err
 	}
-	in.Config, err = config.Load(in.Machine, path, required)
+	in.Config, err = config.Load(in.Machine)
 	return err
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"reflect"
 	"strconv"
 	"strings"
@@ -91,13 +92,23 @@ func Default() Config {
 	}}
 }
 
-// Load reads the file at path, a path of the device. A missing file is the default configuration, unless required.
-func Load(m *device.Machine, path string, required bool) (Config, error) {
-	c := Default()
-	text, err := m.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) && !required {
-		return c, nil
+// Load reads the device's own file. Where there is none, the configuration is the default.
+func Load(m *device.Machine) (Config, error) {
+	text, err := m.ReadFile(DefaultPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Default(), nil
 	}
+	return read(DefaultPath, text, err)
+}
+
+// LoadFile reads the file that somebody named, as they named it: like an image, it is theirs and need not lie on the device. It must be there.
+func LoadFile(path string) (Config, error) {
+	text, err := os.ReadFile(path)
+	return read(path, text, err)
+}
+
+func read(path string, text []byte, err error) (Config, error) {
+	c := Default()
 	if err != nil {
 		return c, fail.New(fail.InputCode(err, fail.Usage), "cannot read configuration %s: %w", path, err)
 	}

@@ -17,10 +17,11 @@ import (
 func load(t *testing.T, text string) (config.Config, error) {
 	t.Helper()
 	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "c.toml"), []byte(text), 0o644); err != nil {
+	file := filepath.Join(root, "c.toml")
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return config.Load(device.New(root), "/c.toml", true)
+	return config.LoadFile(file)
 }
 
 func TestLoad(t *testing.T) {
@@ -103,11 +104,11 @@ func TestLoadRefuses(t *testing.T) {
 
 func TestLoadAbsent(t *testing.T) {
 	m := device.New(t.TempDir())
-	got, err := config.Load(m, config.DefaultPath, false)
+	got, err := config.Load(m)
 	if d := cmp.Diff(config.Default(), got); d != "" || err != nil {
 		t.Error(d, err)
 	}
-	if _, err := config.Load(m, "/c.toml", true); fail.CodeOf(err) != fail.Usage {
+	if _, err := config.LoadFile(m.Path("/c.toml")); fail.CodeOf(err) != fail.Usage {
 		t.Error(err)
 	}
 }
