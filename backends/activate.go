@@ -26,6 +26,12 @@ func (c *Control) Activate(ctx context.Context, id string, slot Slot) (Activatio
 		return Activation{}, err
 	}
 	defer s.end()
+	if s.leaving() {
+		return Activation{}, fail.New(fail.Busy, "cannot activate: slot %s was rolled back and only awaits the reboot", s.obs.state.Current).Then("reboot")
+	}
+	if err := s.refuseReadOnly(ctx); err != nil {
+		return Activation{}, err
+	}
 	if slot == s.obs.state.Current {
 		if err := s.backend.CancelNext(ctx); err != nil { // whoever asked for it: a person names the slot that is to stay
 			return Activation{}, err
@@ -76,7 +82,7 @@ func (s *session) refuseActivate(ctx context.Context, id string, target Slot) er
 	if err := s.refuseForeignSwitch(); err != nil {
 		return err
 	}
-	if err := s.refuseForeignRequest(ctx); err != nil {
+	if err := s.refuseForeign(ctx, aim{}); err != nil {
 		return err
 	}
 	if !u.inFlight() {
@@ -144,9 +150,8 @@ func (s *session) refuseCapsule(ctx context.Context, u *Update) error {
 	if err != nil {
 		return err
 	}
-	if len(pending.Foreign) > 0 {
-		return fail.New(fail.Unavailable, "cannot arm the firmware: %s in the firmware's folder is not tegra-ota's", pending.Foreign[0]).
-			Then("remove it from EFI/UpdateCapsule if nobody needs it")
+	if err := pending.RefuseForeign("arm the firmware"); err != nil {
+		return err
 	}
 	if pending.Armed {
 		return nil // a second call after a cut: it is where it belongs

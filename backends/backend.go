@@ -47,6 +47,9 @@ type Backend interface {
 	Name() string
 	// Read reads everything; it changes nothing and needs no privilege where the system grants that.
 	Read(ctx context.Context) (State, error)
+	// Writable says why boot control cannot be changed; nil if it can, as far as that is known without trying. Control asks before it writes
+	// anything.
+	Writable(ctx context.Context) error
 	// MarkBootable gives a slot status 0 and, where they can be written, full retries.
 	MarkBootable(ctx context.Context, s Slot) error
 	// MarkUnbootable gives a slot status 0xFF and, where they can be written, no retries: 0xFF alone protects nothing after a warm reset, because the

@@ -35,28 +35,13 @@ func (c *Control) Prepare(ctx context.Context, id, name string) (*Writing, error
 }
 
 func (s *session) prepare(ctx context.Context, id, name string) (*Writing, error) {
-	if err := s.refuseInstall(true); err != nil {
-		return nil, err
-	}
-	if err := s.refuseForeignRequest(ctx); err != nil {
+	if err := s.refuseInstall(ctx, aim{image: name}); err != nil {
 		return nil, err
 	}
 	target := s.obs.state.Current.Other()
 	p, err := FindPartition(s.m, target, name)
 	if err != nil {
 		return nil, err
-	}
-	// The running slot's partition under the target's label would be overwritten while it runs.
-	running, err := FindPartition(s.m, target.Other(), name)
-	if err == nil && running.Host == p.Host {
-		return nil, fail.New(fail.Unavailable, "cannot write %s: it is the same device as the running slot's %s", p.Label, running.Label)
-	}
-	mounted, err := partition.MountedAt(s.m, p)
-	if err != nil {
-		return nil, err
-	}
-	if len(mounted) > 0 {
-		return nil, fail.New(fail.Unavailable, "cannot write %s (%s): it is mounted at %s", p.Label, p.Device, mounted[0]).Then("unmount it")
 	}
 	return &Writing{s: s, id: id, name: name, Target: target, Partition: p}, nil
 }

@@ -24,7 +24,7 @@ type Boot struct {
 // before anything that can hang; so it is also where a target whose tries are used up is rolled back: a userspace that dies before VerifyBoot would
 // otherwise be tried for ever.
 func (c *Control) CountBoot(ctx context.Context) (Boot, error) {
-	s, err := c.begin(ctx)
+	s, err := c.beginBoot(ctx)
 	if err != nil {
 		return Boot{}, err
 	}
@@ -73,38 +73,20 @@ func (s *session) count() (int, error) {
 	return u.Boots, s.journal.save(false)
 }
 
-// protectFromDirty makes the other slot unbootable while its chain may be half written: the firmware's own fall-back ignores the journal, and
-// UEFI on T234 refuses no chain (edk2-nvidia T234ResourceConfig.c).
-func (s *session) protectFromDirty(ctx context.Context, v Verdict) error {
-	other := s.obs.state.Current.Other()
-	u := s.journal.doc.Update
-	armed := u != nil && u.State == Activated && u.ActivatedIn == s.obs.bootID
-	if s.journal.mark(other).Firmware != Dirty || armed || v.untouched || s.obs.state.pinned() || s.obs.state.withoutFallback() {
-		return nil
-	}
-	return s.markOtherUnbootable(ctx)
-}
-
-// markOtherUnbootable makes the slot that does not run unbootable, and the running one bootable if it is not: with both at 0xFF the launcher boots
-// recovery at once, whatever the retry counts say (edk2-nvidia L4TRootfsValidation.c).
-func (s *session) markOtherUnbootable(ctx context.Context) error {
-	current := s.obs.state.Current
-	if st := s.obs.state.Slots[current].Status; st != nil && *st == StatusUnbootable {
-		if err := s.backend.MarkBootable(ctx, current); err != nil {
-			return err
-		}
-	}
-	return s.backend.MarkUnbootable(ctx, current.Other())
-}
-
 // VerifyBoot judges this boot and acts on it: it commits, or rolls back and asks for a reboot, or records why the update did not come up.
 func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
-	s, err := c.begin(ctx)
+	s, err := c.beginBoot(ctx)
 	if err != nil {
 		return Boot{}, err
 	}
 	defer s.end()
 	b := Boot{Slot: s.obs.state.Current, Health: []Health{}}
+	if s.journal.displaced != nil {
+		if err := s.verifyDisplaced(ctx, &b); err != nil {
+			return b, err
+		}
+		return b, s.stamp(b.Committed)
+	}
 	if b.Boots, err = s.count(); err != nil {
 		return b, err
 	}
@@ -187,6 +169,9 @@ func (s *session) verifyTarget(ctx context.Context, b *Boot) error {
 	}
 	if b.Verdict.Outcome != Applied {
 		return s.giveUpTarget(ctx, b, b.Verdict.Reason)
+	}
+	if s.opts.Misconfigured != nil {
+		return s.giveUpTarget(ctx, b, fmt.Sprintf("slot %s cannot be judged as it asks for: %v", u.Target, s.opts.Misconfigured))
 	}
 	var failed *Health
 	b.Health, failed = s.checkHealth(ctx)

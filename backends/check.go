@@ -46,28 +46,43 @@ type Scope struct {
 	FirmwareOnly bool
 }
 
-// Check finds what would make an update fail, without changing anything.
+// Check finds what would make an update fail, without changing anything. The error says what could not be looked at for want of privilege,
+// where nothing else forbids an update.
 func (c *Control) Check(ctx context.Context, scope Scope) ([]Problem, error) {
 	s, err := c.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return s.problems(ctx, scope), nil
+	list := s.problems(ctx, scope)
+	return list, unchecked(list)
+}
+
+// unchecked returns the first thing that only root can judge; nil where all was judged, or where the answer is known without it.
+func unchecked(list []Problem) error {
+	var first error
+	for _, p := range list {
+		if p.Code() != fail.OK {
+			return nil
+		}
+		if p.code == fail.Permission && first == nil {
+			first = fail.New(fail.Permission, "cannot tell whether an update would fail: %s", p.Reason).Then("%s", p.NextStep)
+		}
+	}
+	return first
 }
 
 // findings collects problems.
 type findings struct{ list []Problem }
 
-func (f *findings) fromError(check string, severity Severity, err error) {
-	if err == nil {
-		return
+// fromError turns an error into a problem. What only root can see is no problem of the device: it stays open.
+func (f *findings) fromError(check, what string, err error) {
+	switch {
+	case err == nil:
+	case hidden(err):
+		f.list = append(f.list, Problem{check, SeverityWarning, fail.Reason(err), "run as root to check " + what, fail.Permission})
+	default:
+		f.list = append(f.list, Problem{check, SeverityError, fail.Reason(err), fail.NextOf(err), fail.CodeOf(err)})
 	}
-	next := fail.NextOf(err)
-	reason := err.Error()
-	if next != "" && len(reason) > len(next)+2 {
-		reason = reason[:len(reason)-len(next)-2] // the sentence without its next step, which has a field of its own
-	}
-	f.list = append(f.list, Problem{check, severity, reason, next, fail.CodeOf(err)})
 }
 
 func (f *findings) warn(check, next, format string, args ...any) {
@@ -76,40 +91,45 @@ func (f *findings) warn(check, next, format string, args ...any) {
 
 func (s *session) problems(ctx context.Context, scope Scope) []Problem {
 	f := &findings{list: []Problem{}}
-	s.checkUpdate(f)
+	a := aim{image: "APP", firmware: true}
+	if scope.FirmwareOnly {
+		a.image = ""
+	}
+	s.checkLock(f)
+	for _, p := range preflight {
+		f.fromError(p.check, p.what, p.refuse(s, ctx, a))
+	}
 	s.checkPlatform(f)
-	s.checkRedundancy(f, scope)
+	s.checkRedundancy(f)
 	s.checkSwitch(f)
 	s.checkSlots(f)
-	s.checkPartitions(f, scope)
 	s.checkESP(ctx, f)
 	s.checkJournal(f)
+	s.checkHealthFolder(f)
 	s.checkServices(f)
 	return f.list
 }
 
-func (s *session) checkUpdate(f *findings) {
-	if s.onTrial() {
-		f.fromError("update", SeverityError, fail.New(fail.Busy, "slot %s runs on trial, and slot %s is its fall-back", s.obs.state.Current, s.obs.state.Current.Other()).
-			Then("wait for tegra-boot-verify, or run `tegra-bootctl commit` or `tegra-bootctl rollback`"))
-	}
+func (s *session) checkLock(f *findings) {
 	if lock, err := s.m.Lock(context.Background(), lockPath, 0); errors.Is(err, device.ErrLocked) {
-		f.fromError("lock", SeverityError, fail.New(fail.Busy, "another update or slot change is at work").Then("wait for it to end"))
+		f.fromError("lock", "the lock", fail.New(fail.Busy, "another update or slot change is at work").Then("wait for it to end"))
 	} else if err == nil {
 		_ = lock.Unlock()
 	}
 }
 
 func (s *session) checkPlatform(f *findings) {
-	if s.obs.chipErr != nil {
-		f.fromError("chip", SeverityError, s.obs.chipErr)
-	} else if !s.obs.chip.Tested {
+	if s.obs.chipErr == nil && !s.obs.chip.Tested {
 		f.warn("chip", "try the update on a device you can reflash first", "%s is known from its sources only", s.obs.chip.Name)
 	}
-	f.fromError("slots", SeverityError, s.obs.disagreement())
 	entry, err := readESRT(s.m)
-	if err != nil {
-		f.warn("esrt", "run as root; a device without it cannot take capsules", "%v", err)
+	switch {
+	case err == nil:
+	case hidden(err):
+		f.fromError("esrt", "the firmware's update table", err)
+		return
+	default:
+		f.warn("esrt", "check the firmware; a device without this table cannot take capsules", "%s", fail.Reason(err))
 		return
 	}
 	if s.obs.chipErr == nil && !s.obs.chip.Knows(entry.Version) {
@@ -121,8 +141,7 @@ func (s *session) checkPlatform(f *findings) {
 	}
 }
 
-func (s *session) checkRedundancy(f *findings, scope Scope) {
-	f.fromError("redundancy", SeverityError, s.refuseRedundancy(!scope.FirmwareOnly))
+func (s *session) checkRedundancy(f *findings) {
 	if s.obs.state.withoutFallback() && s.opts.AllowWithoutFallback {
 		f.warn("redundancy", "flash the device with ROOTFS_AB=1",
 			"RootfsRedundancyLevel is missing: the firmware neither counts retries nor falls back (allow_without_fallback is set)")
@@ -134,7 +153,6 @@ func (s *session) checkRedundancy(f *findings, scope Scope) {
 }
 
 func (s *session) checkSwitch(f *findings) {
-	f.fromError("switch", SeverityError, s.refuseForeignSwitch())
 	if s.obs.state.TrialStatus != nil && !s.onTrial() {
 		f.warn("switch", "nothing: activate deletes it", "BootChainFwStatus is left over with value %d; it would cancel the next switch or capsule", *s.obs.state.TrialStatus)
 	}
@@ -142,8 +160,12 @@ func (s *session) checkSwitch(f *findings) {
 
 func (s *session) checkSlots(f *findings) {
 	current, other := s.obs.state.Current, s.obs.state.Current.Other()
-	if r := s.obs.state.Slots[s.obs.state.expectedRoot(current)].Retries; r != nil && *r <= 1 && !s.obs.state.withoutFallback() {
+	if r := s.obs.state.Slots[s.obs.state.expectedRoot(current)].Retries; r != nil && *r <= 1 && !s.obs.state.withoutFallback() && !s.leaving() {
 		f.warn("retries", "run `tegra-bootctl commit` if this slot is good", "slot %s has %d boots left before the firmware falls back", current, *r)
+	}
+	if s.tornRuns() && s.refuseTornRuns() == nil {
+		f.warn("slots", "install a complete update",
+			"slot %s runs, and its root file system may be half written; slot %s is no way back", current, other)
 	}
 	if st := s.obs.state.Slots[other].Status; st != nil && *st == StatusUnbootable {
 		f.warn("slots", "an update makes it bootable again", "the firmware's status says that slot %s is not bootable", other)
@@ -160,19 +182,9 @@ func (s *session) checkSlots(f *findings) {
 	}
 }
 
-func (s *session) checkPartitions(f *findings, scope Scope) {
-	if scope.FirmwareOnly {
-		return
-	}
-	for _, slot := range Slots {
-		_, err := FindPartition(s.m, slot, "APP")
-		f.fromError("partitions", SeverityError, err)
-	}
-}
-
+// checkESP warns of what an install can do with.
 func (s *session) checkESP(ctx context.Context, f *findings) {
 	if s.obs.espErr != nil {
-		f.fromError("esp", SeverityError, s.obs.espErr)
 		return
 	}
 	var own *Staged
@@ -181,12 +193,7 @@ func (s *session) checkESP(ctx context.Context, f *findings) {
 	}
 	pending, err := s.stager.Pending(ctx, own)
 	if err != nil {
-		f.fromError("capsule", SeverityWarning, err)
-		return
-	}
-	for _, name := range pending.Foreign {
-		f.fromError("capsule", SeverityError, fail.New(fail.Unavailable, "%s in the firmware's folder is not tegra-ota's", name).
-			Then("remove it from EFI/UpdateCapsule if nobody needs it"))
+		return // the same error as the list's
 	}
 	if free, err := s.m.FreeBytes(s.obs.esp.MountPoint); err == nil && free < typicalCapsule && own == nil && pending.roomMatters() {
 		f.warn("esp", "free space on the ESP; an update without firmware still works", "the ESP has %d MiB free, and a capsule takes up to %d MiB", free>>20, typicalCapsule>>20)
@@ -202,9 +209,6 @@ const typicalCapsule = 64 << 20
 func (p Pending) roomMatters() bool { return !p.Staged && !p.Armed }
 
 func (s *session) checkJournal(f *findings) {
-	if !s.journal.reader { // to somebody without privilege it is not refused, only hidden
-		f.fromError("journal", SeverityError, s.journal.refused)
-	}
 	if s.journal.problem != nil {
 		f.warn("journal", "nothing: the next update begins a new one", "%v", s.journal.problem)
 	}

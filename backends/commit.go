@@ -85,16 +85,13 @@ func (s *session) settleOld(ctx context.Context, u *Update, v Verdict) error {
 			return err
 		}
 	}
+	if err := s.removeCapsule(ctx, u); err != nil {
+		return err
+	}
+	if v.armed {
+		v.Reason += "; the capsule was taken back"
+	}
 	if c := u.capsule(); c != nil {
-		if err := s.stager.Disarm(ctx, c.Staged, u.RequestedByUs); err != nil {
-			return err
-		}
-		if v.armed {
-			v.Reason += "; the capsule was taken back"
-		}
-		if err := s.stager.Discard(ctx, c.Staged); err != nil {
-			return err
-		}
 		switch {
 		case v.untouched:
 			s.journal.setFirmware(u.Target, c.MarkBefore)

@@ -22,7 +22,9 @@ type Options struct {
 	HealthFolder         string
 	HealthTimeout        time.Duration
 	JournalFolder        string // "" chooses
-	ESPMountPoint        string // "" looks
+	// Misconfigured is why this slot's configuration cannot be used, and defaults stand in; a slot on trial is not accepted with it.
+	Misconfigured error
+	ESPMountPoint string // "" looks
 }
 
 // Control owns the update in flight. Its verbs are what every front end calls; each may be interrupted anywhere and run again.
@@ -55,6 +57,16 @@ type session struct {
 
 // begin takes the lock and reads everything. End it with end.
 func (c *Control) begin(ctx context.Context) (*session, error) {
+	s, err := c.beginBoot(ctx)
+	if err == nil && s.journal.displaced != nil {
+		s.end()
+		return nil, s.journal.displaced
+	}
+	return s, err
+}
+
+// beginBoot is begin for the verbs of a boot, which have to judge a system that does not even mount the journal.
+func (c *Control) beginBoot(ctx context.Context) (*session, error) {
 	lock, err := c.m.Lock(ctx, lockPath, lockPatience)
 	if errors.Is(err, device.ErrLocked) {
 		return nil, fail.New(fail.Busy, "%w", err).Then("wait for the other update or slot change to end")
@@ -68,6 +80,9 @@ func (c *Control) begin(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s.lock = lock
+	if s.journal.problem != nil {
+		s.log.Warn(s.journal.problem.Error())
+	}
 	if err := s.journal.writable(); err != nil {
 		s.end()
 		return nil, err

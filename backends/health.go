@@ -8,6 +8,8 @@ import (
 	"path"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/tegra-ota/tegra-ota/internal/device"
 )
 
@@ -18,7 +20,8 @@ type Health struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// checkHealth runs every executable of the health folder in name order until one fails. Files that are not executable are not checks.
+// checkHealth runs every executable of the health folder in name order until one fails. A file that is not executable is reported and not
+// run.
 func (s *session) checkHealth(ctx context.Context) ([]Health, *Health) {
 	entries, err := s.m.ReadDir(s.opts.HealthFolder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -32,7 +35,11 @@ func (s *session) checkHealth(ctx context.Context) ([]Health, *Health) {
 	for _, e := range entries {
 		name := path.Join(s.opts.HealthFolder, e.Name())
 		st, err := s.m.Stat(name)
-		if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		if err != nil || !st.Mode().IsRegular() {
+			continue
+		}
+		if st.Mode()&0o111 == 0 {
+			s.log.WithField("check", e.Name()).Warnf("%s is not executable and checks nothing", name)
 			continue
 		}
 		h := s.runHealth(ctx, name)
@@ -44,6 +51,20 @@ func (s *session) checkHealth(ctx context.Context) ([]Health, *Health) {
 	return results, nil
 }
 
+// checkHealthFolder warns of a check that would be passed over at boot.
+func (s *session) checkHealthFolder(f *findings) {
+	entries, err := s.m.ReadDir(s.opts.HealthFolder)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		name := path.Join(s.opts.HealthFolder, e.Name())
+		if st, err := s.m.Stat(name); err == nil && st.Mode().IsRegular() && st.Mode()&0o111 == 0 {
+			f.warn("health", "run: chmod +x "+name+", or remove it", "the health check %s is not executable and checks nothing", name)
+		}
+	}
+}
+
 func (s *session) runHealth(ctx context.Context, name string) Health {
 	h := Health{Name: path.Base(name)}
 	s.log.WithField("check", h.Name).Info("running health check")
@@ -53,6 +74,8 @@ func (s *session) runHealth(ctx context.Context, name string) Health {
 	}
 	r, err := s.m.Run(ctx, device.Command{Path: name, Env: env, Timeout: s.opts.HealthTimeout})
 	switch {
+	case errors.Is(err, unix.ENOEXEC):
+		h.Reason = err.Error() + " (needs a #! line)"
 	case err != nil:
 		h.Reason = err.Error()
 	case r.ExitCode != 0:

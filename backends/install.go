@@ -26,33 +26,35 @@ func (s *session) onTrial() bool {
 	return false
 }
 
-// ours says that a pending switch is the one we activated.
+// ours says that a pending switch is the one we activated, or the roll-back that awaits its reboot.
 func (s *session) ours(next Slot) bool {
 	u := s.journal.doc.Update
-	return u != nil && u.State == Activated && u.ActivatedIn == s.obs.bootID && u.capsule() == nil && u.Target == next
+	switch {
+	case u == nil:
+		return false
+	case u.State == RolledBack && s.obs.state.Current == u.Target:
+		return next == u.Target.Other()
+	}
+	return u.State == Activated && u.ActivatedIn == s.obs.bootID && u.capsule() == nil && u.Target == next
 }
 
-// refuseInstall says why nothing can be installed now. slotImage: the update writes a slot's partition, or switches the root file system.
-func (s *session) refuseInstall(slotImage bool) error {
-	if s.onTrial() {
-		return fail.New(fail.Busy, "cannot install: slot %s runs on trial and slot %s is its fall-back", s.obs.state.Current, s.obs.state.Current.Other()).
+// leaving says that the running slot was rolled back and only awaits the reboot.
+func (s *session) leaving() bool {
+	u := s.journal.doc.Update
+	return u != nil && u.State == RolledBack && s.obs.state.Current == u.Target
+}
+
+// refuseTrial says that the running slot is not accepted, so that the other one is its fall-back.
+func (s *session) refuseTrial() error {
+	running, other := s.obs.state.Current, s.obs.state.Current.Other()
+	switch {
+	case s.leaving():
+		return fail.New(fail.Busy, "slot %s was rolled back and only awaits the reboot to slot %s", running, other).Then("reboot")
+	case s.onTrial():
+		return fail.New(fail.Busy, "slot %s runs on trial, and slot %s is its fall-back", running, other).
 			Then("wait for tegra-boot-verify, or run `tegra-bootctl commit` or `tegra-bootctl rollback`")
 	}
-	if s.obs.chipErr != nil {
-		return fail.New(fail.Unavailable, "cannot install: %w", s.obs.chipErr)
-	}
-	if err := s.obs.disagreement(); err != nil {
-		return fail.New(fail.Unavailable, "cannot install: %w", err)
-	}
-	// The other slot is then the only good one, unless it is no way back either: an update into it is the cure.
-	if s.tornRuns() && s.refuseFallback(s.obs.state.Current.Other()) == nil {
-		return fail.New(fail.Unavailable, "cannot install: slot %s runs, and its root file system may be half written", s.obs.state.Current).
-			Then("run `tegra-bootctl activate %s` and reboot", s.obs.state.Current.Other())
-	}
-	if err := s.refuseRedundancy(slotImage); err != nil {
-		return err
-	}
-	return s.refuseForeignSwitch()
+	return nil
 }
 
 func (s *session) refuseRedundancy(slotImage bool) error {
@@ -153,6 +155,11 @@ func (s *session) takeBack(ctx context.Context) error {
 			return err
 		}
 		s.journal.setFirmware(u.Target, c.MarkBefore)
+		if c.MarkBefore == Dirty { // the cure made its slot bootable, and does not come now
+			if err := s.keepFromFallback(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	u.State, u.ActivatedIn, u.Before, u.RequestedByUs = StagedAll, "", nil, false
 	return s.journal.save(false)
@@ -219,39 +226,4 @@ func named(id string) string {
 		return ""
 	}
 	return fmt.Sprintf(" %q", id)
-}
-
-// incomplete names what keeps the update from being activated, nil if nothing does.
-func (u *Update) incomplete() error {
-	for _, name := range PartitionNames {
-		image := u.Images[name]
-		switch {
-		case image == nil:
-		case !image.Written:
-			return fmt.Errorf("the image of %s is not complete", name)
-		case !image.Confirmed:
-			return fmt.Errorf("the updater did not confirm the image of %s", name)
-		}
-	}
-	switch {
-	case u.Firmware == nil:
-	case !u.Firmware.Complete:
-		return errors.New("the firmware is not completely staged")
-	case !u.Firmware.Confirmed:
-		return errors.New("the updater did not confirm the firmware")
-	}
-	return nil
-}
-
-// settle sets installing or staged after a part came in.
-func (u *Update) settle() {
-	u.State = StagedAll
-	for _, image := range u.Images {
-		if !image.Written {
-			u.State = Installing
-		}
-	}
-	if u.Firmware != nil && !u.Firmware.Complete {
-		u.State = Installing
-	}
 }

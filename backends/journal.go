@@ -34,7 +34,11 @@ type journal struct {
 	problem error // what there is cannot be trusted or was lost; reported, and an empty one is used
 	marksAt error // the copy of the marks on the ESP is not usable
 	stale   bool  // that copy is older than the journal's marks, or gone
-	reader  bool  // this process may not read the journal; doc is the copy for readers
+	// displaced says that the journal's file system is not mounted; marks and trial are then what the ESP remembers.
+	displaced error
+	copied    marksDocument // the copy on the ESP
+	copyErr   error
+	reader    bool // this process may not read the journal; doc is the copy for readers
 
 	doc   document
 	saved marksDocument // marks as they are on storage
@@ -48,10 +52,14 @@ type document struct {
 // openJournal finds and reads the journal. It always answers; what is wrong is in refused, problem and marksAt.
 func openJournal(m *device.Machine, folder string, e esp.ESP, espErr error) *journal {
 	j := &journal{m: m}
-	j.place(folder, e, espErr)
 	if espErr == nil {
 		j.marks = record.New(m, path.Join(e.MountPoint, espFolder), marksName, record.Alternating)
+		_, j.copyErr = j.marks.Load(&j.copied)
 	}
+	if folder == "" && j.copied.Folder != "" && j.mounted(j.copied.Folder) {
+		folder = j.copied.Folder // it stays where it is
+	}
+	j.place(folder, e, espErr)
 	j.load()
 	return j
 }
@@ -59,9 +67,8 @@ func openJournal(m *device.Machine, folder string, e esp.ESP, espErr error) *jou
 // place chooses the folder: the configured one, /data if it is a file system of its own, else the ESP.
 func (j *journal) place(folder string, e esp.ESP, espErr error) {
 	if folder == "" {
-		mount, found, err := j.m.MountOf(dataFolder)
 		switch {
-		case err == nil && found && !j.onRoot(mount) && persistent(mount.Type):
+		case j.mounted(dataFolder):
 			folder = dataFolder
 		case espErr == nil:
 			folder = path.Join(e.MountPoint, espFolder)
@@ -153,6 +160,7 @@ func (j *journal) save(mustCopy bool) error {
 	if j.refused != nil {
 		return j.refused
 	}
+	j.doc.Folder, j.doc.Trial = j.where, j.doc.Update.trial()
 	if same := j.doc.sameMarks(j.saved); !same || j.stale {
 		if !same {
 			j.doc.Serial++

@@ -42,7 +42,7 @@ func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, er
 	u := s.journal.doc.Update
 	own, other := s.obs.state.Current, s.obs.state.Current.Other()
 	if u.Verdict == nil {
-		u.Verdict = &v
+		u.Verdict = v.givenUp(why)
 	}
 	if v.Outcome == Applied && u.capsule() != nil {
 		// Not half written: it is the system that is given up. Not called whole either, or the same update again would have nothing to do.
@@ -61,15 +61,51 @@ func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, er
 	if err := s.journal.save(false); err != nil {
 		return false, err
 	}
-	if c := u.capsule(); c != nil {
-		if err := s.stager.Disarm(ctx, c.Staged, u.RequestedByUs); err != nil {
-			return false, err
-		}
-		if err := s.stager.Discard(ctx, c.Staged); err != nil {
-			return false, err
-		}
+	if err := s.removeCapsule(ctx, u); err != nil {
+		return false, err
 	}
 	return true, s.leave(ctx, own, other)
+}
+
+// removeCapsule disarms the update's capsule and removes it. Without an ESP that can wait: the request to the firmware is a variable and is taken
+// back first, and a system that lacks its ESP must not keep its slot for that.
+func (s *session) removeCapsule(ctx context.Context, u *Update) error {
+	c := u.capsule()
+	if c == nil {
+		return nil
+	}
+	err := s.stager.Disarm(ctx, c.Staged, u.RequestedByUs)
+	if err == nil {
+		err = s.stager.Discard(ctx, c.Staged)
+	}
+	if err != nil && s.obs.espErr != nil && fail.CodeOf(err) == fail.Unavailable {
+		s.log.WithError(err).Warn("the capsule cannot be removed now")
+		return nil
+	}
+	return err
+}
+
+// verifyDisplaced judges a boot whose journal is not mounted, by what the ESP remembers. A slot on trial is given up: it lacks what both slots
+// share. An accepted one goes on, and says so.
+func (s *session) verifyDisplaced(ctx context.Context, b *Boot) error {
+	own, other := s.obs.state.Current, s.obs.state.Current.Other()
+	b.State, b.Message = Idle, s.journal.displaced.Error()
+	b.Verdict = Verdict{Outcome: NoOutcome, Reason: b.Message}
+	s.log.Warn(b.Message)
+	if s.journal.doc.Trial != own {
+		b.Committed = true
+		return s.refill(ctx)
+	}
+	b.State = Testing
+	if err := s.refuseForeignSwitchOf(other); err != nil {
+		return err
+	}
+	if err := s.refuseFallback(other); err != nil {
+		b.Message += fmt.Sprintf("; there is no way back: %v", err)
+		return s.refill(ctx)
+	}
+	b.State, b.Reboot = RolledBack, true
+	return s.leave(ctx, own, other)
 }
 
 // leave makes the other slot boot next and the own one unbootable, in an order that leaves one of them bootable wherever it is cut.

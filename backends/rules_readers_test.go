@@ -3,9 +3,11 @@ package backends_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -81,9 +83,7 @@ func TestReadersNeedNoRoot(t *testing.T) {
 			for _, f := range []string{"fw_class", "fw_version"} { // root's alone in sysfs
 				ruleMust(t, os.Chmod(d.path(ruleESRT+f), 0o400))
 			}
-			c := exec.Command(program, "status", "--json", "--root", d.Dir())
-			c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-			out, err := c.Output()
+			out, err := asNobody(program, "status", "--json", "--root", d.Dir()).Output()
 			if err != nil {
 				t.Fatalf("status as nobody: %v\n%s", err, err.(*exec.ExitError).Stderr)
 			}
@@ -93,10 +93,35 @@ func TestReadersNeedNoRoot(t *testing.T) {
 				t.Errorf("nobody reads state %s, B %s; want staged, torn", st.Update.State, st.Slots[backends.B].Rootfs)
 			}
 			for _, p := range st.Problems {
-				if p.Check == "journal" {
-					t.Errorf("nobody is told of a problem with the journal: %+v", p)
+				if p.Check == "journal" || p.Severity == backends.SeverityError {
+					t.Errorf("nobody is told of a problem that the device does not have: %+v", p)
 				}
 			}
+			if p := ruleProblem(st.Problems, "permission denied"); p == nil || p.NextStep != "run as root to check the EFI system partition" {
+				t.Errorf("nobody is not told what only root can see: %+v", st.Problems)
+			}
+			// Something that an update needs stays open; with an error that anybody can see, the answer is known.
+			wantCheckAsNobody(t, program, d, 77, "run as root to check the EFI system partition")
+			d.put(ruleVariable("BootNext", ruleGlobal), "\x07\x00\x00\x00\x01\x00")
+			wantCheckAsNobody(t, program, d, 69, "BootNext")
 		})
+	}
+}
+
+func asNobody(program string, args ...string) *exec.Cmd {
+	c := exec.Command(program, args...)
+	c.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	return c
+}
+
+func wantCheckAsNobody(t *testing.T, program string, d *ruleDevice, code int, words string) {
+	t.Helper()
+	_, err := asNobody(program, "check", "--root", d.Dir()).Output()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != code || !ruleMatch(string(exit.Stderr), words) {
+		t.Fatalf("check as nobody: %v; want exit %d and %q", err, code, words)
+	}
+	if n := strings.Count(string(exit.Stderr), "\n"); n != 1 {
+		t.Errorf("check says %d lines:\n%s", n, exit.Stderr)
 	}
 }

@@ -158,7 +158,7 @@ func TestFallBackIsNotTouchedDuringATrial(t *testing.T) {
 	d := newRule(t)
 	d.onTrial("")
 	before := d.snapshot()
-	ruleRefused(t, d.write("APP", "v"), fail.Busy, "slot B runs on trial and slot A is its fall-back")
+	ruleRefused(t, d.write("APP", "v"), fail.Busy, "slot B runs on trial, and slot A is its fall-back")
 	_, err := d.stage("36.4.3", "v")
 	ruleRefused(t, err, fail.Busy, "on trial")
 	_, err = d.activate(backends.A)

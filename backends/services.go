@@ -15,8 +15,8 @@ var unitFolders = []string{"/etc/systemd/system", "/run/systemd/system", "/usr/l
 func (s *session) checkServices(f *findings) {
 	for _, unit := range verdictServices {
 		if s.enabled(unit) && !s.disarmed(unit) {
-			f.fromError("services", SeverityError, fail.New(fail.Unavailable, "%s is enabled and calls every boot good before tegra-boot-verify judged it", unit).
-				Then("disable it (`systemctl disable %s`) or install tegra-ota's drop-in for it", unit))
+			err := fail.New(fail.Unavailable, "%s is enabled and calls every boot good before tegra-boot-verify judged it", unit)
+			f.fromError("services", "systemd's units", err.Then("disable it (`systemctl disable %s`) or install tegra-ota's drop-in for it", unit))
 		}
 	}
 }

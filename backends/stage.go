@@ -29,63 +29,23 @@ func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed
 		return Stage{}, err
 	}
 	defer s.end()
-	if err := s.refuseInstall(false); err != nil {
-		return Stage{}, err
-	}
-	if s.obs.espErr != nil {
-		return Stage{}, s.obs.espErr
-	}
-	candidate, err := s.stager.Open(ctx, r)
+	candidate, result, err := s.openFirmware(ctx, r)
 	if err != nil {
 		return Stage{}, err
 	}
-	if err := s.refuseForeignCapsule(ctx); err != nil {
-		return Stage{}, err
-	}
-	target := s.obs.state.Current.Other()
-	result := Stage{Version: candidate.Version(), Target: target, Skipped: s.holds(target, candidate.Version()), Warnings: candidate.Warnings()}
 	if err := s.stage(ctx, id, candidate, result.Skipped, unconfirmed); err != nil {
 		return result, err
 	}
 	if s.journal.doc.Update.Images["APP"] == nil {
-		result.Root = s.obs.state.expectedRoot(target)
+		result.Root = s.obs.state.expectedRoot(result.Target)
 	}
 	if !s.obs.state.pinned() && result.Root != None {
-		if err := s.rootUsable(target); err != nil {
-			result.Warnings = append(result.Warnings, "this firmware boots slot "+string(target)+", so a root file system image must come with it: "+err.Error())
+		if err := s.rootUsable(result.Target); err != nil {
+			result.Warnings = append(result.Warnings,
+				"this firmware boots slot "+string(result.Target)+", so a root file system image must come with it: "+err.Error())
 		}
 	}
 	return result, nil
-}
-
-// refuseForeignRequest refuses what a capsule that somebody else armed would cancel, and be cancelled by: a switch of the chain (edk2-nvidia
-// BootChainDxe.c, BootChainCheckAndCancelUpdate). One that is not armed harms no switch.
-func (s *session) refuseForeignRequest(ctx context.Context) error {
-	if s.obs.espErr != nil {
-		return nil // the ESP is not needed for a switch, and nothing was seen on it
-	}
-	pending, err := s.stager.Pending(ctx, nil) // cheap: without a capsule of ours nothing is read but names
-	if err != nil || !pending.Requested || len(pending.Foreign) == 0 {
-		return err
-	}
-	return s.refuseForeignCapsule(ctx)
-}
-
-// refuseForeignCapsule refuses to mix with a capsule that is not ours: the firmware would process both, in name order.
-func (s *session) refuseForeignCapsule(ctx context.Context) error {
-	var own *Staged
-	if u := s.journal.doc.Update; u != nil && u.Firmware != nil {
-		own = &u.Firmware.Staged
-	}
-	pending, err := s.stager.Pending(ctx, own)
-	if err != nil {
-		return err
-	}
-	if len(pending.Foreign) > 0 {
-		return fail.New(fail.Unavailable, "cannot begin or activate an update: %s in the firmware's folder is not tegra-ota's", pending.Foreign[0]).
-			Then("remove it from EFI/UpdateCapsule if nobody needs it")
-	}
-	return nil
 }
 
 // CheckFirmware checks a capsule as Stage would, to the last byte, and changes nothing.
@@ -94,19 +54,24 @@ func (c *Control) CheckFirmware(ctx context.Context, r io.Reader) (Stage, error)
 	if err != nil {
 		return Stage{}, err
 	}
-	if err := s.refuseInstall(false); err != nil {
-		return Stage{}, err
-	}
-	candidate, err := s.stager.Open(ctx, r)
+	candidate, result, err := s.openFirmware(ctx, r)
 	if err != nil {
 		return Stage{}, err
 	}
-	if err := s.refuseForeignCapsule(ctx); err != nil {
-		return Stage{}, err
-	}
-	target := s.obs.state.Current.Other()
-	result := Stage{Version: candidate.Version(), Target: target, Skipped: s.holds(target, candidate.Version()), Warnings: candidate.Warnings()}
 	return result, candidate.Verify(ctx)
+}
+
+// openFirmware refuses what can be refused without writing, and reads the capsule's head.
+func (s *session) openFirmware(ctx context.Context, r io.Reader) (Candidate, Stage, error) {
+	if err := s.refuseInstall(ctx, aim{firmware: true}); err != nil {
+		return nil, Stage{}, err
+	}
+	candidate, err := s.stager.Open(ctx, r)
+	if err != nil {
+		return nil, Stage{}, err
+	}
+	target, v := s.obs.state.Current.Other(), candidate.Version()
+	return candidate, Stage{Version: v, Target: target, Skipped: s.holds(target, v), Warnings: candidate.Warnings()}, nil
 }
 
 // holds says whether a chain provably has a version: the firmware says so, and the journal calls it whole. Unknown or dirty is never enough: after

@@ -3,13 +3,17 @@ package backends
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
 // FirmwareStager applies firmware: it puts a capsule where it can be armed, arms it, takes it back. Control defines it because Control calls it;
 // handlers/firmware implements it. Every call may be interrupted anywhere and repeated.
 type FirmwareStager interface {
+	// Ready says what keeps every capsule out, whatever it holds; nil for nothing.
+	Ready(ctx context.Context) error
 	// Open reads the head of a capsule and refuses whatever can be refused without writing: another device's capsule, a version below a floor, a
 	// missing image, an ESP that is not there or too full, a foreign capsule in the firmware's folder.
 	Open(ctx context.Context, r io.Reader) (Candidate, error)
@@ -54,4 +58,13 @@ type Pending struct {
 	Unsupported bool
 	// Requested is OsIndications bit 2: process capsules at the next boot.
 	Requested bool
+}
+
+// RefuseForeign refuses to do something, in words, beside a capsule that is not ours; nil without one.
+func (p Pending) RefuseForeign(do string) error {
+	if len(p.Foreign) == 0 {
+		return nil
+	}
+	return fail.New(fail.Unavailable, "cannot %s: %s in the firmware's folder is not tegra-ota's", do, strings.Join(p.Foreign, " and ")).
+		Then("remove it from EFI/UpdateCapsule if nobody needs it")
 }

@@ -50,6 +50,7 @@ type UpdateStatus struct {
 	Boots    int              `json:"boots"`
 	ID       string           `json:"id,omitempty"`
 	Reason   string           `json:"reason,omitempty"`
+	NextStep string           `json:"next_step,omitempty"`
 }
 
 // Status reads everything and changes nothing.
@@ -62,15 +63,15 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 	st.Board = s.board()
 	st.Current = slotOrNil(s.obs.state.Current)
 	st.Next = slotOrNil(s.next())
-	for _, slot := range Slots {
-		st.Slots[slot] = s.slotStatus(slot)
-	}
 	st.Update = UpdateStatus{State: Idle}
 	if u := s.journal.doc.Update; u != nil {
-		st.Update = UpdateStatus{State: u.State, Target: slotOrNil(u.Target), Firmware: u.firmwareVersion(), Boots: u.Boots, ID: u.ID, Reason: u.Reason}
+		st.Update = UpdateStatus{State: u.State, Target: slotOrNil(u.Target), Firmware: u.firmwareVersion(), Boots: u.Boots, ID: u.ID, Reason: u.Reason, NextStep: u.NextStep}
 	}
 	if st.Verdict, err = s.judge(ctx); err != nil {
 		st.Verdict = Verdict{Outcome: NoOutcome, Reason: err.Error()}
+	}
+	for _, slot := range Slots {
+		st.Slots[slot] = s.slotStatus(slot, st.Verdict)
 	}
 	if entry, err := readESRT(s.m); err == nil {
 		st.Lowest = &entry.Lowest
@@ -101,15 +102,17 @@ func (s *session) next() Slot {
 	return s.obs.state.Current
 }
 
-func (s *session) slotStatus(slot Slot) *SlotStatus {
+func (s *session) slotStatus(slot Slot, v Verdict) *SlotStatus {
 	have, mark := s.obs.state.Slots[slot], s.journal.mark(slot)
+	// The mark stays until boot-verify clears it; the verdict knows already that the running target's firmware is complete.
+	applied := v.Outcome == Applied && slot == s.obs.state.Current && slot == s.journal.doc.Update.Target
 	st := &SlotStatus{
-		Retries: have.Retries, Firmware: have.Firmware, FirmwareDirty: mark.Firmware == Dirty,
+		Retries: have.Retries, Firmware: have.Firmware, FirmwareDirty: mark.Firmware == Dirty && !applied,
 		Rootfs: mark.Rootfs, Mounted: s.obs.root == slot,
 	}
 	bootable := have.Status != nil && *have.Status != StatusUnbootable && (have.Retries == nil || *have.Retries > 0)
 	switch {
-	case mark.Rootfs == Torn || s.dirty(slot):
+	case mark.Rootfs == Torn || s.dirty(slot) && !applied:
 		bootable = false
 	case have.Status == nil:
 		return st // the firmware does not say

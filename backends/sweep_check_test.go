@@ -163,6 +163,45 @@ func (d *sweepDevice) exhaust(cold, dirtyWindow bool) error {
 	return nil
 }
 
+// stumble lets the running firmware fail once after a warm reset, so that BootROM starts the other chain while the launcher's register is valid and
+// the status variables count for nothing. It uses the device up.
+func (d *sweepDevice) stumble() error {
+	r, err := d.boot(virtual.BootOptions{Fail: virtual.FailFirmware})
+	if err != nil {
+		return err
+	}
+	if err := d.started(r); err != nil {
+		return fmt.Errorf("fall-over of BootROM: %w", err)
+	}
+	return nil
+}
+
+// protected checks, once boot-verify ran, that the firmware does not fall back to anything half written.
+func (d *sweepDevice) protected() error {
+	if d.redundancy != virtual.RootfsAB {
+		return nil // the firmware has no fall-back of root file systems
+	}
+	c, _ := d.control(nil)
+	state, err := c.State(context.Background())
+	if err != nil {
+		return err
+	}
+	other := state.Current.Other()
+	name, err := d.root(other)
+	if err != nil {
+		return err
+	}
+	chain, err := d.orin.Chain(virtualSlot(other))
+	if err != nil || name != "" && chain.Whole {
+		return err
+	}
+	slot := state.Slots[other]
+	if slot.Status == nil || *slot.Status != backends.StatusUnbootable || slot.Retries == nil || *slot.Retries != 0 {
+		return fmt.Errorf("slot %s is half written (root %q, chain whole %v) and not marked: %+v", other, name, chain.Whole, slot)
+	}
+	return nil
+}
+
 // again installs an update, boots and verifies it: whatever happened before, this must work.
 func (d *sweepDevice) again() error {
 	old, err := d.current()

@@ -121,7 +121,7 @@ func TestFirmwareCutSweep(t *testing.T) {
 			}
 		}
 	})
-	t.Log(tally)
+	tally.publish(t)
 	if tally.points < firmwareMinimum && !t.Failed() && !sweepFiltered() {
 		t.Errorf("the sweep shrank: %d cut points, want %d at least", tally.points, firmwareMinimum)
 	}

@@ -56,3 +56,47 @@ func TestUpdateIsTheCureWhereNoSlotIsGood(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// dirtyChain leaves the firmware of slot B half written, and protected.
+func dirtyChain(t *testing.T) *sweepDevice {
+	t.Helper()
+	d, err := newSweepRig(t).used(virtual.RootfsAB, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cut := reboots(virtual.BootOptions{CutPhase: "capsule-mb1", AfterCut: virtual.AfterCutBothCleared}, virtual.OutcomePowerCut)
+	err = d.run(sweepInstall("u", "APP", "one", false), sweepStage("u", false), sweepActivate("u", backends.None), cut, rebootsUp, sweepCount, sweepVerify)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// A capsule that should cure a half-written chain made its slot bootable. Refused before anything is erased, it leaves the chain as it was.
+func TestRefusedCureLeavesTheDirtyChainProtected(t *testing.T) {
+	for name, services := range map[string][]sweepVerb{"count": {sweepCount}, "verify": {sweepVerify}, "both": {sweepCount, sweepVerify}} {
+		d := dirtyChain(t)
+		if err := d.run(append([]sweepVerb{sweepStage("v", true), sweepActivate("v", backends.None), rebootsUp}, services...)...); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.protected(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// So does one that is taken back: until the next boot-verify nothing else would keep the firmware from falling back to the chain.
+func TestCureTakenBackLeavesTheDirtyChainProtected(t *testing.T) {
+	for name, v := range map[string]sweepVerb{
+		"activate": sweepActivate("", backends.A), "abort": sweepAbort, "rollback": sweepRollback,
+		"another update": sweepStage("w", false),
+	} {
+		d := dirtyChain(t)
+		if err := d.run(sweepStage("v", false), sweepActivate("v", backends.None), v); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.protected(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

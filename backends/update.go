@@ -1,6 +1,8 @@
 package backends
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
@@ -143,4 +145,39 @@ func (u *Update) firmwareVersion() *capsule.Version {
 // end finishes the update with a reason.
 func (u *Update) end(state UpdateState, reason, next string) {
 	u.State, u.Reason, u.NextStep = state, reason, next
+}
+
+// incomplete names what keeps the update from being activated, nil if nothing does.
+func (u *Update) incomplete() error {
+	for _, name := range PartitionNames {
+		image := u.Images[name]
+		switch {
+		case image == nil:
+		case !image.Written:
+			return fmt.Errorf("the image of %s is not complete", name)
+		case !image.Confirmed:
+			return fmt.Errorf("the updater did not confirm the image of %s", name)
+		}
+	}
+	switch {
+	case u.Firmware == nil:
+	case !u.Firmware.Complete:
+		return errors.New("the firmware is not completely staged")
+	case !u.Firmware.Confirmed:
+		return errors.New("the updater did not confirm the firmware")
+	}
+	return nil
+}
+
+// settle sets installing or staged after a part came in.
+func (u *Update) settle() {
+	u.State = StagedAll
+	for _, image := range u.Images {
+		if !image.Written {
+			u.State = Installing
+		}
+	}
+	if u.Firmware != nil && !u.Firmware.Complete {
+		u.State = Installing
+	}
 }

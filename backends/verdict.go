@@ -31,6 +31,14 @@ type Verdict struct {
 	untouched bool
 }
 
+// givenUp is the verdict on an update that ran, and is not accepted all the same: its slot is left for the other one.
+func (v Verdict) givenUp(why string) *Verdict {
+	if v.Outcome != Applied && v.Outcome != NoOutcome {
+		return &v
+	}
+	return &Verdict{Outcome: FellBack, ESRT: v.ESRT, Reason: why, NextStep: "find out why the new system was not accepted, and install a corrected update"}
+}
+
 const againStep = "install the same firmware again"
 
 // Verdict judges the last boot without changing anything.
@@ -124,7 +132,7 @@ func (s *session) judgeCapsule(ctx context.Context, u *Update) (Verdict, error) 
 			v.Reason = fmt.Sprintf("firmware %s was applied and slot %s ran, but the firmware fell back to slot %s", u.Firmware.Version, u.Target, s.obs.state.Current)
 		case u.TargetGaveUp:
 			v.Outcome, v.NextStep = FellBack, "find out why the new system does not come up; a serial console shows it"
-			v.Reason = fmt.Sprintf("firmware %s was applied and started, but slot %s used up its retries, and the firmware fell back to slot %s", u.Firmware.Version, u.Target, s.obs.state.Current)
+			v.Reason = fmt.Sprintf("firmware %s was applied and started, but slot %s was given up, and slot %s runs again", u.Firmware.Version, u.Target, s.obs.state.Current)
 		default:
 			v.Outcome, v.NextStep = FellBack, "find out why the new firmware does not come up; a serial console shows it"
 			v.Reason = fmt.Sprintf("firmware %s was applied, but slot %s did not come up and slot %s runs", u.Firmware.Version, u.Target, s.obs.state.Current)
@@ -134,6 +142,11 @@ func (s *session) judgeCapsule(ctx context.Context, u *Update) (Verdict, error) 
 	if u.TargetRan { // the same version again, and it ran: the pair cannot tell, the boot count can
 		v.Outcome, v.NextStep = FellBack, "find out why the new system does not come up"
 		v.Reason = fmt.Sprintf("slot %s ran, but the firmware fell back to slot %s", u.Target, s.obs.state.Current)
+		return v, nil
+	}
+	if s.obs.espErr != nil {
+		v.Outcome, v.NextStep = NotAttempted, "mount the EFI system partition and install the same firmware again"
+		v.Reason = fmt.Sprintf("not attempted or interrupted, and where the capsule lay cannot be looked at: %v", s.obs.espErr)
 		return v, nil
 	}
 	pending, err := s.stager.Pending(ctx, &u.Firmware.Staged)

@@ -2,10 +2,9 @@ package efivar
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/tegra-ota/tegra-ota/backends"
@@ -46,23 +45,41 @@ func (b *Backend) refillByNVIDIA(ctx context.Context, s backends.Slot) error {
 	return nil
 }
 
-// findNVIDIA returns NVIDIA's nvbootctrl: the configured one, /usr/sbin/nvbootctrl, or one in the usual folders; "" where there is none. A link of that
-// name to ourselves is not NVIDIA's, and would call itself for ever.
+// findNVIDIA returns NVIDIA's nvbootctrl: the configured one and no other, else /usr/sbin/nvbootctrl, else the first in device.SearchPath;
+// "" where there is none. Below a root prefix all of these lie inside it. A link of that name to ourselves is not NVIDIA's, and would call
+// itself for ever.
 func (b *Backend) findNVIDIA() string {
-	candidates := []string{"/usr/sbin/nvbootctrl", "/usr/local/sbin/nvbootctrl", "/usr/local/bin/nvbootctrl", "/usr/bin/nvbootctrl", "/sbin/nvbootctrl", "/bin/nvbootctrl"}
+	candidates := []string{"/usr/sbin/nvbootctrl"}
+	for _, folder := range strings.Split(device.SearchPath, ":") {
+		candidates = append(candidates, folder+"/nvbootctrl")
+	}
 	if b.nvbootctrl != "" {
 		candidates = []string{b.nvbootctrl}
 	}
 	for _, c := range candidates {
 		st, err := b.m.Stat(c)
-		if errors.Is(err, fs.ErrNotExist) || err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
+		if err != nil || !st.Mode().IsRegular() || st.Mode()&0o111 == 0 {
 			continue
 		}
-		if !ourselves(b.m.Path(c)) {
+		if b.inside(c) && !ourselves(b.m.Path(c)) {
 			return c
 		}
 	}
 	return ""
+}
+
+// inside says that a path does not lead out of a root prefix: an absolute link there names a program of the device, and would run one of
+// the host.
+func (b *Backend) inside(p string) bool {
+	if !b.m.IsPrefixed() {
+		return true
+	}
+	root, err := filepath.EvalSymlinks(b.m.Root())
+	if err != nil {
+		return false
+	}
+	resolved, err := filepath.EvalSymlinks(b.m.Path(p))
+	return err == nil && strings.HasPrefix(resolved, root+"/")
 }
 
 func ourselves(program string) bool {

@@ -15,6 +15,9 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
+// Writable says whether efivarfs can be written; some systems mount it read-only.
+func (b *Backend) Writable(_ context.Context) error { return b.vars.Writable() }
+
 // MarkBootable sets status 0 and full retries. The status comes first: cut between the two, the retry count alone still keeps a slot from booting
 // as long as the scratch register is valid.
 func (b *Backend) MarkBootable(ctx context.Context, s backends.Slot) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -189,6 +190,49 @@ func TestRefillByNVIDIA(t *testing.T) {
 		calls := m.content(filepath.Join(filepath.Dir(tt.place), "calls"))
 		if called := calls != "absent"; called != tt.called || called && !strings.HasSuffix(calls, " verify\n") {
 			t.Errorf("%s: calls %q", tt.name, calls)
+		}
+	}
+}
+
+// The configured program and no other; else the usual place; else the first on our PATH.
+func TestNVBootctrlOrder(t *testing.T) {
+	all := []string{
+		"opt/nvbootctrl", "usr/sbin/nvbootctrl", "usr/local/sbin/nvbootctrl", "usr/local/bin/nvbootctrl", "usr/bin/nvbootctrl",
+		"sbin/nvbootctrl", "bin/nvbootctrl",
+	}
+	for _, tt := range []struct {
+		name, configured string
+		missing          []string
+		want             string // "" for none
+	}{
+		{"configured", "/opt/nvbootctrl", nil, "opt/nvbootctrl"},
+		{"configured and missing", "/opt/nvbootctrl", all[:1], ""},
+		{"usual", "", nil, "usr/sbin/nvbootctrl"},
+		{"first on the path", "", all[:2], "usr/local/sbin/nvbootctrl"},
+		{"second on the path", "", all[:3], "usr/local/bin/nvbootctrl"},
+		{"third on the path", "", all[:4], "usr/bin/nvbootctrl"},
+		{"last on the path", "", all[:6], "bin/nvbootctrl"},
+		{"none", "", all, ""},
+	} {
+		m := newMachine(t)
+		for _, place := range all {
+			if slices.Contains(tt.missing, place) {
+				continue
+			}
+			m.file(place, "#!/bin/sh\necho "+place+" >>\""+m.Path("calls")+"\"\n")
+			if err := os.Chmod(m.Path(place), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := m.backend().WithNVBootctrl(tt.configured).MarkBootable(ctx, backends.A); err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		want := tt.want + "\n"
+		if tt.want == "" {
+			want = "absent"
+		}
+		if got := m.content("calls"); got != want {
+			t.Errorf("%s: %q was called, want %q", tt.name, got, want)
 		}
 	}
 }

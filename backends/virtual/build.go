@@ -95,7 +95,8 @@ func capsuleImages(opts CapsuleOptions, version capsule.Version) ([]bup.Image, e
 			specs = opts.Specs
 		}
 		for _, spec := range specs {
-			images = append(images, bup.Image{Name: name, Spec: spec, Version: bupVersion(version), Data: synthetic(name, version, spec, opts.ImageSize)})
+			data := synthetic(name, version, spec, opts.ImageSize)
+			images = append(images, bup.Image{Name: name, Spec: spec, Version: bupVersion(version), Data: data})
 		}
 	}
 	for name := range omit {

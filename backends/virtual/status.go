@@ -79,7 +79,9 @@ func (o *Orin) listVariables() ([]Variable, error) {
 			continue
 		}
 		cut := len(e.Name()) - 37
-		v := Variable{Name: e.Name()[:cut], Vendor: e.Name()[cut+1:], Attributes: binary.LittleEndian.Uint32(raw), Hex: fmt.Sprintf("%x", raw[4:])}
+		v := Variable{
+			Name: e.Name()[:cut], Vendor: e.Name()[cut+1:], Attributes: binary.LittleEndian.Uint32(raw), Hex: fmt.Sprintf("%x", raw[4:]),
+		}
 		v.Value = inWords(v.Name, raw[4:])
 		list = append(list, v)
 	}

@@ -32,7 +32,10 @@ R35 removed.`,
 func controlVerbs() []cli.Verb {
 	jsonFlag := func(f *pflag.FlagSet) { f.Bool("json", false, "print JSON") }
 	return []cli.Verb{
-		{Name: "status", Synopsis: "[--json]", Summary: "show both slots, the update in flight, the last verdict, and what is wrong", Flags: jsonFlag, Run: status},
+		{
+			Name: "status", Synopsis: "[--json]", Summary: "show both slots, the update in flight, the last verdict, and what is wrong",
+			Flags: jsonFlag, Run: status,
+		},
 		{
 			Name: "check", Synopsis: "[--firmware-only] [--json]", Summary: "say what would make an update fail, before it begins",
 			Flags: func(f *pflag.FlagSet) {
@@ -50,7 +53,10 @@ func controlVerbs() []cli.Verb {
 			Run: activate,
 		},
 		{Name: "commit", Synopsis: "[--json]", Summary: "accept the running slot", Flags: jsonFlag, Run: commit},
-		{Name: "rollback", Synopsis: "[--json]", Summary: "give up the slot on trial and make the other one boot next", Flags: jsonFlag, Run: rollback},
+		{
+			Name: "rollback", Synopsis: "[--json]", Summary: "give up the slot on trial and make the other one boot next",
+			Flags: jsonFlag, Run: rollback,
+		},
 		{Name: "abort", Summary: "give up the update in flight", Run: abort},
 		{Name: "verdict", Synopsis: "[--json]", Summary: "say what the last boot did with the update", Flags: jsonFlag, Run: verdict},
 	}
@@ -104,8 +110,8 @@ func check(ctx context.Context, in *cli.Invocation) error {
 	return worst(problems)
 }
 
-// worst turns findings into an exit code: busy before unavailable, because it ends by itself. The message repeats the first error, because an updater
-// shows stderr and not stdout.
+// worst turns findings into an exit code: busy before unavailable, because it ends by itself. The message repeats the first
+// error, because an updater shows stderr and not stdout.
 func worst(problems []backends.Problem) error {
 	var first *backends.Problem
 	for i := range problems {

@@ -17,14 +17,17 @@ func bootVerifyProgram() cli.Program {
 	return cli.Program{
 		Name:    "tegra-boot-verify",
 		Summary: "judges each boot: commits a new slot, or rolls it back",
+		// A new slot with a broken configuration has to be left, and that is this program's task.
+		Undaunted: true,
 		Help: `
 systemd runs count early in every boot (tegra-boot-count.service) and run when the system is up (tegra-boot-verify.service).
 
-count adds one to the number of uncommitted boots of an update on trial, and rolls back when there were too many. The firmware's
-own retry counter is lost when power is cut; this one is not. run then judges: the running chain, the firmware's update table, the launcher's choice and the mounted
-root file system must all say the same. After that every executable in /etc/tegra-ota/health.d must succeed, in name order.
-If all is well the slot is committed; if not, or after too many boots (tries in [boot]), the other slot is made to boot next and
-reboot_command is run.
+count adds one to the number of uncommitted boots of an update on trial, and rolls back when there were too many. The
+firmware's own retry counter is lost when power is cut; this one is not.
+
+run then judges: the running chain, the firmware's update table, the launcher's choice and the mounted root file system must
+all say the same. After that every executable in /etc/tegra-ota/health.d must succeed, in name order. If all is well the slot
+is committed; if not, or after too many boots (tries in [boot]), the other slot is made to boot next and reboot_command is run.
 
 It exits 0 whenever its job is done, whatever the verdict; /run/tegra-ota/committed exists while the running slot is committed.`,
 		Verbs: []cli.Verb{
@@ -92,7 +95,8 @@ func reboot(ctx context.Context, in *cli.Invocation) error {
 		return err
 	}
 	if r.ExitCode != 0 {
-		return fail.New(fail.IO, "cannot reboot: %v ended with exit %d: %s", command, r.ExitCode, r.Stderr).Then("reboot by hand to finish the roll-back")
+		return fail.New(fail.IO, "cannot reboot: %v ended with exit %d: %s", command, r.ExitCode, r.Stderr).
+			Then("reboot by hand to finish the roll-back")
 	}
 	return nil
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/formats/bup"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/internal/source"
@@ -61,7 +63,7 @@ func installFirmware(ctx context.Context, in *cli.Invocation) error {
 	r, err := control.Stage(ctx, id, src, unconfirmed)
 	warnAll(in, r.Warnings)
 	if err != nil {
-		return err
+		return sayNoCapsule(err)
 	}
 	if r.Skipped {
 		in.Log.Infof("slot %s holds firmware %s already: the capsule is not needed", r.Target, r.Version)
@@ -95,10 +97,19 @@ func checkFirmware(ctx context.Context, in *cli.Invocation) error {
 	r, err := control.CheckFirmware(ctx, src)
 	warnAll(in, r.Warnings)
 	if err != nil {
-		return err
+		return sayNoCapsule(err)
 	}
 	in.Log.Infof("firmware %s fits this device and would go to slot %s", r.Version, r.Target)
 	return nil
+}
+
+// sayNoCapsule adds in plain words what a GUID that does not match means: somebody named another file.
+func sayNoCapsule(err error) error {
+	var format *bup.FormatError
+	if fail.NextOf(err) == "" && errors.As(err, &format) && (format.Field == "CapsuleGuid" || format.Field == "capsule header") {
+		return fail.New(fail.CodeOf(err), "%w", err).Then("this is no UEFI capsule (.Cap)")
+	}
+	return err
 }
 
 func abort(ctx context.Context, in *cli.Invocation) error {

@@ -30,8 +30,9 @@ activated: that is the update's last step, "tegra-bootctl activate".`,
 				Flags: func(f *pflag.FlagSet) {
 					partitionFlag(f)
 					updateFlags(f)
-					f.Int64("size", -1, "plain size of the image in `bytes`")
-					f.String("sha256", "", "SHA-256 of the plain image in `hex`adecimal")
+					f.Int64("size", -1, "the plain image has `N` bytes")
+					f.Lookup("size").DefValue = "0" // help names no default: -1 means unknown
+					f.String("sha256", "", "SHA-256 of the plain image, 64 hexadecimal digits (`HEX`)")
 				},
 				Stdin: readsStdin, Run: installImage,
 			},
@@ -40,7 +41,10 @@ activated: that is the update's last step, "tegra-bootctl activate".`,
 				Summary: "say that the updater found its input good, after install --unconfirmed",
 				Flags:   func(f *pflag.FlagSet) { partitionFlag(f); idFlag(f) },
 				Run: func(ctx context.Context, in *cli.Invocation) error {
-					partition, _ := in.Flags.GetString("partition")
+					partition, err := partitionOf(in)
+					if err != nil {
+						return err
+					}
 					return confirm(ctx, in, partition)
 				},
 			},
@@ -49,7 +53,16 @@ activated: that is the update's last step, "tegra-bootctl activate".`,
 }
 
 func partitionFlag(f *pflag.FlagSet) {
-	f.String("partition", "", "which of the slot's partitions: `APP`, kernel or kernel-dtb")
+	f.String("partition", "", "the slot's partition with this `NAME`: APP, kernel or kernel-dtb (required)")
+}
+
+// partitionOf insists on --partition: no partition is the usual one.
+func partitionOf(in *cli.Invocation) (string, error) {
+	name, _ := in.Flags.GetString("partition")
+	if name == "" {
+		return "", fail.New(fail.Usage, "cannot %s an image: --partition is required", in.Verb).Then("it is APP, kernel or kernel-dtb")
+	}
+	return name, nil
 }
 
 func idFlag(f *pflag.FlagSet) {
@@ -73,7 +86,9 @@ func installImage(ctx context.Context, in *cli.Invocation) error {
 		return err
 	}
 	o := image.Options{}
-	o.Partition, _ = in.Flags.GetString("partition")
+	if o.Partition, err = partitionOf(in); err != nil {
+		return err
+	}
 	o.Size, _ = in.Flags.GetInt64("size")
 	if in.Flags.Changed("size") && o.Size < 0 {
 		return fail.New(fail.Usage, "cannot use --size %d: a size is not negative", o.Size)

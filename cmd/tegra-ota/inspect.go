@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sort"
-	"text/tabwriter"
 
 	"github.com/spf13/pflag"
 
@@ -32,6 +30,7 @@ type capsuleInfo struct {
 	FirmwareVersion capsule.Version `json:"firmware_version"`
 	LowestSupported capsule.Version `json:"lowest_supported_version"`
 	ImageType       guid.GUID       `json:"image_type"`
+	Chip            *string         `json:"chip"` // whose image type it is; null for one that no chip has, an OEM's for example
 	Signed          bool            `json:"signed"`
 	Size            int64           `json:"size"`
 	HeaderVersion   int             `json:"header_version"`
@@ -76,9 +75,9 @@ type selectionInfo struct {
 }
 
 func inspectFlags(f *pflag.FlagSet) {
-	f.String("spec", "", "match for the board with this TegraPlatform`SPEC`")
-	f.String("compat", "", "and this TegraPlatformCompatSpec; derived from --spec when left out")
-	f.String("chip", "T234", "whose required images to look for: T194, T234 or T264")
+	f.String("spec", "", "match for the board whose TegraPlatformSpec is `SPEC`")
+	f.String("compat", "", "and whose TegraPlatformCompatSpec is `COMPAT`; derived from --spec when left out")
+	f.String("chip", "T234", "look for the images that `CHIP` requires: T194, T234 or T264")
 	f.Bool("json", false, "print JSON")
 }
 
@@ -116,11 +115,15 @@ func inspectFile(name string) (inspection, *bup.Package, error) {
 		return inspection{}, nil, fail.New(fail.IO, "cannot open the file: %w", err)
 	}
 	head := make([]byte, 16)
-	if _, err := io.ReadFull(io.NewSectionReader(f, 0, st.Size()), head); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	_, err = io.ReadFull(io.NewSectionReader(f, 0, st.Size()), head)
+	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return inspection{}, nil, fail.New(fail.IO, "cannot read %s: %w", name, err)
 	}
 	if !capsule.IsCapsule(head) {
 		pkg, err := bup.ParseAt(f, st.Size())
+		if err != nil && !bup.IsBUP(head) {
+			return inspection{}, nil, fail.New(fail.CodeOf(err), "%w", err).Then("this is neither a UEFI capsule (.Cap) nor a BUP")
+		}
 		if err != nil {
 			return inspection{}, nil, err
 		}
@@ -131,9 +134,22 @@ func inspectFile(name string) (inspection, *bup.Package, error) {
 		return inspection{}, nil, err
 	}
 	return inspection{Kind: "capsule", Capsule: &capsuleInfo{
-		FirmwareVersion: c.FirmwareVersion, LowestSupported: c.LowestSupportedVersion, ImageType: c.ImageType, Signed: c.Signed,
-		Size: c.Size, HeaderVersion: c.HeaderVersion, SignatureOffset: c.SignatureOffset, SignatureLength: c.SignatureLength, BUPOffset: c.BUPOffset,
+		FirmwareVersion: c.FirmwareVersion, LowestSupported: c.LowestSupportedVersion,
+		ImageType: c.ImageType, Chip: chipOf(c.ImageType), Signed: c.Signed, Size: c.Size, HeaderVersion: c.HeaderVersion,
+		SignatureOffset: c.SignatureOffset, SignatureLength: c.SignatureLength, BUPOffset: c.BUPOffset,
 	}, BUP: describeBUP(c.BUP)}, c.BUP, nil
+}
+
+// chipOf names the chip that a capsule's image type is known for.
+func chipOf(imageType guid.GUID) *string {
+	for _, c := range chip.All {
+		for _, known := range c.ImageTypes {
+			if known == imageType {
+				return &c.Name
+			}
+		}
+	}
+	return nil
 }
 
 func describeBUP(p *bup.Package) bupInfo {
@@ -145,7 +161,10 @@ func describeBUP(p *bup.Package) bupInfo {
 		info.Accessory = p.Header.Accessory
 	}
 	for _, e := range p.Entries {
-		info.Entries = append(info.Entries, entryInfo{e.Name, e.Offset, e.Length, e.Version, uint32(e.OpMode), e.Spec, hex.EncodeToString(e.SHA256[:])})
+		info.Entries = append(info.Entries, entryInfo{
+			Name: e.Name, Offset: e.Offset, Length: e.Length, Version: e.Version, OpMode: uint32(e.OpMode), Spec: e.Spec,
+			SHA256: hex.EncodeToString(e.SHA256[:]),
+		})
 	}
 	for _, g := range p.Gaps {
 		info.Gaps = append(info.Gaps, gapInfo{g.Offset, g.Length})
@@ -174,40 +193,4 @@ func selectFor(in *cli.Invocation, pkg *bup.Package, spec string) (*selectionInf
 		}
 	}
 	return nil, fail.New(fail.Usage, "cannot select for chip %q: the chips are T194, T234 and T264", name)
-}
-
-func (r inspection) print(w io.Writer) error {
-	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	if c := r.Capsule; c != nil {
-		fmt.Fprintf(t, "capsule\tfirmware %s, lowest supported %s\n", c.FirmwareVersion, c.LowestSupported)
-		fmt.Fprintf(t, "\timage type %s, image header version %d\n", c.ImageType, c.HeaderVersion)
-		fmt.Fprintf(t, "\t%d bytes, signed: %t (PKCS#7 at %d, %d bytes), BUP at %d\n", c.Size, c.Signed, c.SignatureOffset, c.SignatureLength, c.BUPOffset)
-	}
-	fmt.Fprintf(t, "BUP\t%s, version %s, %d bytes, header %d bytes, type %d, %d entries\n", r.BUP.Format, r.BUP.Version, r.BUP.Size, r.BUP.HeaderSize, r.BUP.Type, len(r.BUP.Entries))
-	for _, g := range r.BUP.Gaps {
-		fmt.Fprintf(t, "\tgap of %d bytes at %d\n", g.Length, g.Offset)
-	}
-	fmt.Fprintf(t, "\nindex\tname\toffset\tlength\tversion\tmode\tspec\tSHA-256\n")
-	for i, e := range r.BUP.Entries {
-		spec := e.Spec
-		if spec == "" {
-			spec = "(every board)"
-		}
-		fmt.Fprintf(t, "%d\t%s\t%d\t%d\t%#x\t%d\t%s\t%s\n", i, e.Name, e.Offset, e.Length, e.Version, e.OpMode, spec, e.SHA256)
-	}
-	if s := r.Selection; s != nil {
-		fmt.Fprintf(t, "\nboard %s takes\tindex\n", s.Spec)
-		names := make([]string, 0, len(s.Chosen))
-		for n := range s.Chosen {
-			names = append(names, n)
-		}
-		sort.Strings(names)
-		for _, n := range names {
-			fmt.Fprintf(t, "%s\t%d\n", n, s.Chosen[n])
-		}
-		for _, name := range s.Missing {
-			fmt.Fprintf(t, "%s\tmissing: %s\n", name, s.Reasons[name])
-		}
-	}
-	return t.Flush()
 }

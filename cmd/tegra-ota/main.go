@@ -1,7 +1,8 @@
-// Command tegra-ota holds every executable that runs on the device: tegra-bup, tegra-image, tegra-bootctl and tegra-boot-verify.
+// Command tegra-ota holds every executable that runs on the device: tegra-bup, tegra-image, tegra-bootctl and
+// tegra-boot-verify.
 //
-// The name it is called by decides which one it is; called as tegra-ota, its first argument does. One binary carries the run time and the
-// libraries once, which matters on a root file system that exists twice.
+// The name it is called by decides which one it is; called as tegra-ota, its first argument does. One binary carries the run
+// time and the libraries once, which matters on a root file system that exists twice.
 package main
 
 import (
@@ -36,7 +37,7 @@ func run() int {
 	}
 	p := find(name)
 	if p == nil {
-		return usage(name)
+		return usage(name, filepath.Base(os.Args[0]))
 	}
 	if streams(*p, args) {
 		return feedWorker(ctx, *p, args)
@@ -48,20 +49,20 @@ func run() int {
 	return cli.Run(ctx, env, *p)
 }
 
-// find returns the program of a name. nvbootctrl is tegra-bootctl: it speaks NVIDIA's commands, so that scripts need no change.
+// find returns the program of a name. nvbootctrl is tegra-bootctl under NVIDIA's name: it speaks NVIDIA's commands, so that
+// scripts need no change, and its errors start with the name it was called by.
 func find(name string) *cli.Program {
-	if name == "nvbootctrl" {
-		name = "tegra-bootctl"
-	}
 	for _, p := range programs() {
-		if p.Name == name {
+		if p.Name == name || p.Name == "tegra-bootctl" && name == "nvbootctrl" {
+			p.Name = name
 			return &p
 		}
 	}
 	return nil
 }
 
-func usage(name string) int {
+// usage lists the executables for a name that is none of them; self is the name of the binary as it was called.
+func usage(name, self string) int {
 	out, code := os.Stderr, fail.Usage
 	if name == "--help" || name == "-h" || name == "help" {
 		out, code = os.Stdout, fail.OK
@@ -70,7 +71,11 @@ func usage(name string) int {
 		fmt.Println("tegra-ota", cli.Version)
 		return int(fail.OK)
 	}
-	fmt.Fprint(out, "tegra-ota: boot firmware and slots of NVIDIA Jetson for SWUpdate, RAUC and Mender\n\nusage: tegra-ota EXECUTABLE ARGUMENTS..., or call it by an executable's name\n\n")
+	if code == fail.Usage && name != "tegra-ota" {
+		fmt.Fprintf(out, "%s: cannot run %q: there is no such executable; these are there:\n\n", self, name)
+	}
+	fmt.Fprint(out, "tegra-ota: boot firmware and slots of NVIDIA Jetson for SWUpdate, RAUC and Mender\n\n"+
+		"usage: tegra-ota EXECUTABLE ARGUMENTS..., or call it by an executable's name\n\n")
 	for _, p := range programs() {
 		fmt.Fprintf(out, "  %-18s %s\n", p.Name, p.Summary)
 	}

@@ -9,16 +9,20 @@ import (
 
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
-	"github.com/tegra-ota/tegra-ota/internal/esrt"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// nvbootctrlVerbs answer as NVIDIA's nvbootctrl does: the commands of R36, and those of R32 that R35 removed. The outputs are those that public
-// threads and tier4/ota-client's test data show.
+// nvbootctrlVerbs answer as NVIDIA's nvbootctrl does: the commands of R36, and those of R32 that R35 removed. The outputs are
+// those that public threads and tier4/ota-client's test data show.
 func nvbootctrlVerbs() []cli.Verb {
-	view := func(f *pflag.FlagSet) { f.StringP("target", "t", "bootloader", "which view: `bootloader` or rootfs") }
-	verb := func(name, arguments, summary string, run func(context.Context, *cli.Invocation, *backends.Control) error) cli.Verb {
-		return cli.Verb{Name: name, Synopsis: strings.TrimSpace("[-t bootloader|rootfs] " + arguments), Summary: summary + " (nvbootctrl)", Flags: view, Run: nvbootctrl(run)}
+	view := func(f *pflag.FlagSet) {
+		f.StringP("target", "t", "bootloader", "the `VIEW` that is asked for: bootloader or rootfs")
+	}
+	verb := func(name, arguments, summary string, run controlVerb) cli.Verb {
+		return cli.Verb{
+			Name: name, Synopsis: strings.TrimSpace("[-t bootloader|rootfs] " + arguments), Summary: summary + " (nvbootctrl)",
+			Flags: view, Run: nvbootctrl(run),
+		}
 	}
 	return []cli.Verb{
 		verb("get-number-slots", "", "print 2", printNumberOfSlots),
@@ -37,7 +41,10 @@ func nvbootctrlVerbs() []cli.Verb {
 	}
 }
 
-func nvbootctrl(run func(context.Context, *cli.Invocation, *backends.Control) error) func(context.Context, *cli.Invocation) error {
+// controlVerb is a command once the device's Control is there.
+type controlVerb func(context.Context, *cli.Invocation, *backends.Control) error
+
+func nvbootctrl(run controlVerb) func(context.Context, *cli.Invocation) error {
 	return func(ctx context.Context, in *cli.Invocation) error {
 		if v, _ := in.Flags.GetString("target"); v != "bootloader" && v != "rootfs" {
 			return fail.New(fail.Usage, "cannot look at target %q: the targets are bootloader and rootfs", v)
@@ -55,7 +62,8 @@ func rootfsView(in *cli.Invocation) bool {
 	return v == "rootfs"
 }
 
-// seen is a chain's slot in the view that was asked for: the launcher may have chosen another root file system, and RootfsRedundancyLevel 0 pins it.
+// seen is a chain's slot in the view that was asked for: the launcher may have chosen another root file system, and
+// RootfsRedundancyLevel 0 pins it.
 func seen(in *cli.Invocation, st backends.State, chain backends.Slot) backends.Slot {
 	switch {
 	case !rootfsView(in):
@@ -110,82 +118,6 @@ func setActiveSlot(ctx context.Context, in *cli.Invocation, control *backends.Co
 	return err
 }
 
-func dumpSlots(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
-	if _, err := arguments(in, 0); err != nil {
-		return err
-	}
-	st, err := control.Status(ctx)
-	if err != nil {
-		return err
-	}
-	state, err := control.State(ctx)
-	if err != nil {
-		return err
-	}
-	var b strings.Builder
-	view := "bootloader"
-	if rootfsView(in) {
-		view = "rootfs"
-	} else {
-		fmt.Fprintf(&b, "Current version: %s\n", runningVersion(st, in))
-		fmt.Fprintf(&b, "Capsule update status: %d\n", capsuleStatus(st, in))
-	}
-	fmt.Fprintf(&b, "Current %s slot: %s\nActive %s slot: %s\nnum_slots: 2\n", view, seen(in, state, *st.Current), view, seen(in, state, *st.Next))
-	for _, s := range backends.Slots {
-		fmt.Fprintf(&b, "slot: %d,             ", s.Index())
-		if view == "rootfs" {
-			fmt.Fprintf(&b, "retry_count: %d,             status: %s\n", retryCount(state.Slots[s]), condition(state.Slots[s].Status))
-			continue
-		}
-		dirty := backends.StatusNormal
-		if st.Slots[s].FirmwareDirty {
-			dirty = backends.StatusUnbootable
-		}
-		fmt.Fprintf(&b, "status: %s\n", condition(&dirty))
-	}
-	_, err = fmt.Fprint(in.Stdout, b.String())
-	return err
-}
-
-// runningVersion is the running firmware's; 0.0.0, as NVIDIA's prints, where it is not known.
-func runningVersion(st backends.Status, in *cli.Invocation) string {
-	if v := st.Slots[*st.Current].Firmware; v != nil {
-		return v.String()
-	}
-	if entry, err := esrt.Read(in.Machine); err == nil {
-		return entry.Version.String()
-	}
-	return "0.0.0"
-}
-
-// capsuleStatus is NVIDIA's summary: 0 none, 1 success, 2 installed but did not boot, 3 failed (tier4/ota-client).
-func capsuleStatus(st backends.Status, in *cli.Invocation) int {
-	entry, err := esrt.Read(in.Machine)
-	switch {
-	case err != nil || entry.LastVersion == 0:
-		return 0
-	case entry.LastStatus != 0:
-		return 3
-	case st.Verdict.Outcome == backends.FellBack && st.Verdict.ESRT != nil:
-		return 2
-	}
-	return 1
-}
-
-func retryCount(s backends.SlotState) int {
-	if s.Retries == nil {
-		return 0
-	}
-	return *s.Retries
-}
-
-func condition(status *uint32) string {
-	if status != nil && *status == backends.StatusUnbootable {
-		return "unbootable"
-	}
-	return "normal"
-}
-
 func refill(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
 	if _, err := arguments(in, 0); err != nil {
 		return err
@@ -201,87 +133,10 @@ func setUnbootable(ctx context.Context, in *cli.Invocation, control *backends.Co
 	return control.SetUnbootable(ctx, slot)
 }
 
-func answer(yes bool) error {
-	if yes {
-		return nil
-	}
-	return &cli.Answer{Code: fail.No}
-}
-
-func answerBootable(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
-	slot, err := oneSlot(in)
-	if err != nil {
-		return err
-	}
-	st, err := control.Status(ctx)
-	if err != nil {
-		return err
-	}
-	bootable := st.Slots[slot].Bootable
-	return answer(bootable != nil && *bootable)
-}
-
-func answerSuccessful(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
-	slot, err := oneSlot(in)
-	if err != nil {
-		return err
-	}
-	st, err := control.Status(ctx)
-	if err != nil {
-		return err
-	}
-	slotNow := st.Slots[slot]
-	onTrial := st.Update.Target != nil && *st.Update.Target == slot &&
-		(st.Update.State == backends.Activated || st.Update.State == backends.Testing || st.Update.State == backends.RolledBack)
-	return answer(slotNow.Bootable != nil && *slotNow.Bootable && !onTrial)
-}
-
-func printSuffix(_ context.Context, in *cli.Invocation, _ *backends.Control) error {
-	slot, err := oneSlot(in)
-	if err != nil {
-		return err
-	}
-	suffix := ""
-	if slot == backends.B {
-		suffix = "_b"
-	}
-	_, err = fmt.Fprintln(in.Stdout, suffix)
-	return err
-}
-
-func answerRootfsAB(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
-	if _, err := arguments(in, 0); err != nil {
-		return err
-	}
-	st, err := control.State(ctx)
-	switch {
-	case err != nil:
-		return err
-	case st.Redundancy == nil || *st.Redundancy == 0:
-		return nil
-	}
-	return &cli.Answer{Code: fail.Code(1 + st.Current.Index())}
-}
-
-// answerUnified: firmware and root file system switch together exactly where the root file system is redundant. 69 is nvbootctrl's own answer for no.
-func answerUnified(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
-	if _, err := arguments(in, 0); err != nil {
-		return err
-	}
-	st, err := control.State(ctx)
-	switch {
-	case err != nil:
-		return err
-	case st.Redundancy == nil || *st.Redundancy == 0:
-		return &cli.Answer{Code: fail.Unavailable}
-	}
-	return nil
-}
-
 func refuseScratch(_ context.Context, in *cli.Invocation, _ *backends.Control) error {
 	if _, err := oneSlot(in); err != nil {
 		return err
 	}
-	return fail.New(fail.Unavailable, "cannot select a chain through the scratch register: it is lost at power-off, and Linux cannot reach it").
-		Then("use set-active-boot-slot")
+	return fail.New(fail.Unavailable, "cannot select a chain through the scratch register: it is lost at power-off, "+
+		"and Linux cannot reach it").Then("use set-active-boot-slot")
 }

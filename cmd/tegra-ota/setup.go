@@ -17,7 +17,8 @@ func newControl(in *cli.Invocation) (*backends.Control, error) {
 	c, chipErr := chip.Detect(in.Machine)
 	if in.Config.Backend == "" {
 		if chipErr != nil {
-			return nil, fail.New(fail.Unavailable, "cannot choose a backend: %w", chipErr).Then("set backend in the configuration if you know better")
+			return nil, fail.New(fail.Unavailable, "cannot choose a backend: %w", chipErr).
+				Then("set backend in the configuration if you know better")
 		}
 		ours, err := efivar.Probe(in.Machine, c)
 		if err != nil {
@@ -27,7 +28,9 @@ func newControl(in *cli.Invocation) (*backends.Control, error) {
 			return nil, fail.New(fail.Unavailable, "cannot choose a backend: %s is not controlled by UEFI variables", c.Name)
 		}
 	}
-	stager := firmware.New(in.Machine, c, firmware.Options{ESPMountPoint: in.Config.ESP.MountPoint, CapsuleTrust: in.Config.Firmware.CapsuleTrust})
+	stager := firmware.New(in.Machine, c, firmware.Options{
+		ESPMountPoint: in.Config.ESP.MountPoint, CapsuleTrust: in.Config.Firmware.CapsuleTrust,
+	})
 	return backends.New(in.Machine, efivar.New(in.Machine, c).WithNVBootctrl(in.Config.NVBootctrl), stager, backends.Options{
 		Tries:                in.Config.Boot.Tries,
 		AllowWithoutFallback: in.Config.Boot.AllowWithoutFallback,
@@ -36,6 +39,7 @@ func newControl(in *cli.Invocation) (*backends.Control, error) {
 		HealthTimeout:        time.Duration(in.Config.Boot.HealthTimeout),
 		JournalFolder:        in.Config.Journal.Path,
 		ESPMountPoint:        in.Config.ESP.MountPoint,
+		Misconfigured:        in.ConfigErr,
 	}, in.Log), nil
 }
 

@@ -33,7 +33,8 @@ func printStatus(w io.Writer, st backends.Status) error {
 	fmt.Fprintf(t, "slot\trole\tbootable\tretries\tfirmware\troot file system\n")
 	for _, s := range backends.Slots {
 		slot := st.Slots[s]
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", s, role(st, s), yesNo(slot.Bootable), number(slot.Retries), chainFirmware(slot), rootFiles(slot))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n",
+			s, role(st, s), yesNo(slot.Bootable), number(slot.Retries), chainFirmware(slot), rootFiles(slot))
 	}
 	_ = t.Flush()
 
@@ -45,7 +46,7 @@ func printStatus(w io.Writer, st backends.Status) error {
 		fmt.Fprintf(&b, ", firmware %s", st.Update.Firmware)
 	}
 	if st.Update.Boots > 0 {
-		fmt.Fprintf(&b, ", %d boots", st.Update.Boots)
+		fmt.Fprintf(&b, ", %s", counted(int(st.Update.Boots), "boot"))
 	}
 	if st.Update.Reason != "" {
 		fmt.Fprintf(&b, ": %s", st.Update.Reason)
@@ -148,6 +149,13 @@ func number(n *int) string {
 		return "unknown"
 	}
 	return strconv.Itoa(*n)
+}
+
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }
 
 func orUnknown(s *string) string {

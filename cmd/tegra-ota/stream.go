@@ -20,8 +20,8 @@ import (
 // workerFlag marks the process that does the work while its parent guards stdin.
 const workerFlag = "--worker"
 
-// closeInherited closes descriptors that the caller left open without meaning to. SWUpdate's sockets are not close-on-exec; a child that keeps them
-// keeps a truncated update from ever reaching its end, and both hang (SWUpdate 2022.12, run).
+// closeInherited closes descriptors that the caller left open without meaning to. SWUpdate's sockets are not close-on-exec; a
+// child that keeps them keeps a truncated update from ever reaching its end, and both hang (SWUpdate 2022.12, run).
 func closeInherited() error {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
@@ -51,13 +51,15 @@ func streams(p cli.Program, args []string) bool {
 // patience is how much longer a call that was told to end goes on draining stdin, so that whoever feeds it is not hit by SIGPIPE at once.
 const patience = 2 * time.Second
 
-// feedWorker runs the same call as a child and feeds it stdin to the very end, even when the child has given up or died: a reader that stops early
-// gets SWUpdate killed by SIGPIPE, without a line in its log (SWUpdate 2022.12, run). It exits with the child's code.
+// feedWorker runs the same call as a child and feeds it stdin to the very end, even when the child has given up or died: a
+// reader that stops early gets SWUpdate killed by SIGPIPE, without a line in its log (SWUpdate 2022.12, run). It exits with the
+// child's code.
 func feedWorker(ctx context.Context, p cli.Program, args []string) int {
 	worker := exec.Command("/proc/self/exe", append([]string{p.Name, workerFlag}, args...)...)
 	worker.Args[0] = "tegra-ota"
 	worker.Stdout, worker.Stderr = os.Stdout, os.Stderr
-	// A worker without its feeder has no input left to wait for. The signal follows the thread that started it (prctl(2)), so the thread must live on.
+	// A worker without its feeder has no input left to wait for. The signal follows the thread that started it (prctl(2)), so
+	// the thread must live on.
 	runtime.LockOSThread()
 	worker.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGTERM}
 	pipe, err := worker.StdinPipe()
@@ -102,8 +104,8 @@ func feedWorker(ctx context.Context, p cli.Program, args []string) int {
 	return int(code)
 }
 
-// workerStdin is the stdin of a worker. A read ends with the context: a worker whose feeder has stalled would otherwise never notice that it was
-// told to end, and hold the lock for ever.
+// workerStdin is the stdin of a worker. A read ends with the context: a worker whose feeder has stalled would otherwise never
+// notice that it was told to end, and hold the lock for ever.
 func workerStdin(ctx context.Context) io.Reader {
 	if err := unix.SetNonblock(0, true); err != nil {
 		return os.Stdin

@@ -8,49 +8,60 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tegra-ota/tegra-ota/backends/virtual"
-	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/cli"
 )
 
-func prepareCapsule(e env, flags *pflag.FlagSet) func(context.Context, []string) (fail.Code, error) {
-	output := flags.StringP("output", "o", "", "file to write (required)")
-	l4t := flags.String("l4t", "", "version of the firmware in it (required)")
-	specs := flags.StringArray("spec", nil, "tnspec of the board-specific images; may be repeated (default: every Orin NX and Nano)")
-	module := flags.String("module", "", "take the spec of this module")
-	lowest := flags.String("lowest", "", "lowest supported version (default: that of --l4t)")
-	omit := flags.StringArray("omit", nil, "leave out the image of this name; may be repeated")
-	imageType := flags.String("image-type", "", "GUID of the firmware it is for (default: that of T234)")
-	imageSize := flags.String("size-per-image", "4K", "size of each image")
-	unsigned := flags.Bool("unsigned", false, "leave out the signature")
-	return func(_ context.Context, args []string) (fail.Code, error) {
-		switch {
-		case len(args) > 0:
-			return 0, usageError("unexpected argument %q", args[0])
-		case *output == "":
-			return 0, usageError("no output file: want -o FILE")
-		case *l4t == "":
-			return 0, usageError("no version: want --l4t VERSION")
-		}
-		if *module != "" {
-			spec, err := virtual.CapsuleSpec(*module)
-			if err != nil {
-				return 0, err
-			}
-			*specs = append(*specs, spec)
-		}
-		size, err := parseSize(*imageSize)
-		if err != nil {
-			return 0, err
-		}
-		raw, err := virtual.BuildCapsule(virtual.CapsuleOptions{
-			L4T: *l4t, Lowest: *lowest, Specs: *specs, Omit: *omit, ImageType: *imageType, ImageSize: int(size), Unsigned: *unsigned,
-		})
-		if err != nil {
-			return 0, err
-		}
-		if err := os.WriteFile(*output, raw, 0o644); err != nil {
-			return 0, fmt.Errorf("cannot write capsule: %w", err)
-		}
-		_, err = fmt.Fprintf(e.Stdout, "wrote capsule with L4T %s to %s, %d bytes\n", *l4t, *output, len(raw))
-		return fail.OK, err
+func capsuleVerb() cli.Verb {
+	return cli.Verb{
+		Name: "capsule", Synopsis: "-o FILE --l4t VERSION [FLAGS]",
+		Summary: "build a firmware capsule of synthetic images",
+		Flags: func(f *pflag.FlagSet) {
+			f.StringP("output", "o", "", "`FILE` to write (required)")
+			f.String("l4t", "", "`VERSION` of the firmware in it (required)")
+			f.StringArray("spec", nil, "`SPEC` (tnspec) of the board-specific images; may be repeated (default: every Orin NX and Nano)")
+			f.String("module", "", "take the spec of this `MODULE`")
+			f.String("lowest", "", "lowest supported `VERSION` (default: that of --l4t)")
+			f.StringArray("omit", nil, "leave out the image of this `NAME`; may be repeated")
+			f.String("image-type", "", "`GUID` of the firmware it is for (default: that of T234)")
+			f.String("size-per-image", "4K", "`SIZE` of each image")
+			f.Bool("unsigned", false, "leave out the signature")
+		},
+		Run: buildCapsule,
 	}
+}
+
+func buildCapsule(_ context.Context, in *cli.Invocation) error {
+	output, l4t := text(in, "output"), text(in, "l4t")
+	switch {
+	case in.Flags.NArg() > 0:
+		return usageError("cannot use argument %q", in.Flags.Arg(0))
+	case output == "":
+		return usageError("cannot build a capsule without an output file: want -o FILE")
+	case l4t == "":
+		return usageError("cannot build a capsule without a version: want --l4t VERSION")
+	}
+	specs := list(in, "spec")
+	if module := text(in, "module"); module != "" {
+		spec, err := virtual.CapsuleSpec(module)
+		if err != nil {
+			return err
+		}
+		specs = append(specs, spec)
+	}
+	size, err := parseSize(text(in, "size-per-image"))
+	if err != nil {
+		return err
+	}
+	raw, err := virtual.BuildCapsule(virtual.CapsuleOptions{
+		L4T: l4t, Lowest: text(in, "lowest"), Specs: specs, Omit: list(in, "omit"), ImageType: text(in, "image-type"),
+		ImageSize: int(size), Unsigned: flag(in, "unsigned"),
+	})
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(output, raw, 0o644); err != nil {
+		return fmt.Errorf("cannot write capsule: %w", err)
+	}
+	_, err = fmt.Fprintf(in.Stdout, "wrote capsule with L4T %s to %s, %d bytes\n", l4t, output, len(raw))
+	return err
 }

@@ -9,37 +9,47 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tegra-ota/tegra-ota/backends/virtual"
-	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/cli"
 )
 
-func prepareCreate(e env, flags *pflag.FlagSet) func(context.Context, []string) (fail.Code, error) {
-	module := flags.String("module", virtual.DefaultModule, "module: "+strings.Join(virtual.Modules(), ", "))
-	l4t := flags.String("l4t", "36.4.0", "version of the firmware in both chains")
-	redundancy := flags.String("redundancy", string(virtual.RootfsAB), "RootfsRedundancyLevel: 0, 1, or absent (no redundancy variables at all)")
-	appSize := flags.String("app-size", "64M", "size of APP and APP_b: bytes, or with K, M, G")
-	lowest := flags.String("lowest", "", "lowest firmware version that ESRT admits (default: that of --l4t)")
-	imageSize := flags.String("size-per-image", "4K", "size of each firmware image in the flash")
-	return func(_ context.Context, args []string) (fail.Code, error) {
-		dir, err := oneFolder(args)
-		if err != nil {
-			return 0, err
-		}
-		opts := virtual.CreateOptions{Module: *module, L4T: *l4t, Redundancy: virtual.Redundancy(*redundancy), Lowest: *lowest}
-		if opts.AppSize, err = parseSize(*appSize); err != nil {
-			return 0, err
-		}
-		size, err := parseSize(*imageSize)
-		if err != nil {
-			return 0, err
-		}
-		opts.ImageSize = int(size)
-		o, err := virtual.Create(dir, opts)
-		if err != nil {
-			return 0, err
-		}
-		_, err = fmt.Fprintf(e.Stdout, "made a %s with L4T %s in %s, running from slot A\n", *module, *l4t, o.Dir())
-		return fail.OK, err
+func createVerb() cli.Verb {
+	return cli.Verb{
+		Name: "create", Synopsis: "DIR [FLAGS]",
+		Summary: "make a flashed device, running from slot A, in a new or empty folder",
+		Flags: func(f *pflag.FlagSet) {
+			f.String("module", virtual.DefaultModule, "`MODULE`: "+strings.Join(virtual.Modules(), ", "))
+			f.String("l4t", "36.4.0", "`VERSION` of the firmware in both chains")
+			f.String("redundancy", string(virtual.RootfsAB), "RootfsRedundancyLevel `LEVEL`: 0, 1, or absent (no redundancy variables at all)")
+			f.String("app-size", "64M", "`SIZE` of APP and APP_b: bytes, or with K, M, G")
+			f.String("lowest", "", "lowest firmware `VERSION` that ESRT admits (default: that of --l4t)")
+			f.String("size-per-image", "4K", "`SIZE` of each firmware image in the flash")
+		},
+		Run: create,
 	}
+}
+
+func create(_ context.Context, in *cli.Invocation) error {
+	dir, err := oneFolder(in)
+	if err != nil {
+		return err
+	}
+	opts := virtual.CreateOptions{
+		Module: text(in, "module"), L4T: text(in, "l4t"), Redundancy: virtual.Redundancy(text(in, "redundancy")), Lowest: text(in, "lowest"),
+	}
+	if opts.AppSize, err = parseSize(text(in, "app-size")); err != nil {
+		return err
+	}
+	size, err := parseSize(text(in, "size-per-image"))
+	if err != nil {
+		return err
+	}
+	opts.ImageSize = int(size)
+	o, err := virtual.Create(dir, opts)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(in.Stdout, "made a %s with L4T %s in %s, running from slot A\n", opts.Module, opts.L4T, o.Dir())
+	return err
 }
 
 // parseSize reads a number of bytes with an optional unit of 1024.

@@ -24,11 +24,13 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/tegra-ota/tegra-ota/internal/cli"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, env{Args: os.Args[1:], Environ: os.Environ(), Stdout: os.Stdout, Stderr: os.Stderr})
+	code := cli.Run(ctx, cli.Process(os.Args[1:]), program())
 	stop()
 	os.Exit(code)
 }

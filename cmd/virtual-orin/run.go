@@ -1,126 +1,75 @@
 package main
 
 import (
-	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/spf13/pflag"
 
+	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// env is what the process was given.
-type env struct {
-	Args    []string
-	Environ []string
-	Stdout  io.Writer
-	Stderr  io.Writer
-}
+// program is virtual-orin. It is bare: it makes the device that --root of the others names, and has none itself.
+func program() cli.Program {
+	return cli.Program{
+		Name:    "virtual-orin",
+		Bare:    true,
+		Summary: "a Jetson Orin in a folder, for development and tests",
+		Help: `
+create makes a flashed device in a folder. The executables of tegra-ota work on it with --root DIR, or TEGRA_OTA_ROOT=DIR;
+boot then does what the firmware would do between two boots, as a timeline in plain sentences. capsule builds firmware for
+it, signed with a throw-away key.
 
-// command is one verb: it declares its flags and returns what runs once they are parsed.
-type command struct {
-	name, usage, about string
-	prepare            func(env, *pflag.FlagSet) func(ctx context.Context, args []string) (fail.Code, error)
-}
-
-func commands() []command {
-	return []command{
-		{"create", "create DIR [flags]", "Makes a flashed device, running from slot A, in a new or empty folder.", prepareCreate},
-		{"boot", "boot DIR [flags]", "Makes one attempt to boot: from reset or power-on until Linux userspace runs, or does not.", prepareBoot},
-		{"status", "status DIR [flags]", "Shows what the hardware holds: chains, scratch register, variables, ESRT.", prepareStatus},
-		{"capsule", "capsule -o FILE --l4t VERSION [flags]", "Builds a firmware capsule of synthetic images.", prepareCapsule},
+boot answers 0 when Linux userspace runs in the end, and 1 when it does not.`,
+		Verbs: []cli.Verb{createVerb(), bootVerb(), statusVerb(), capsuleVerb()},
 	}
 }
 
-// run does one command and returns its exit code.
-func run(ctx context.Context, e env) int {
-	code, err := dispatch(ctx, e)
-	if err != nil {
-		fmt.Fprintf(e.Stderr, "virtual-orin: %v\n", err)
-	}
-	return int(code)
-}
+func jsonFlag(f *pflag.FlagSet) { f.Bool("json", false, "print one JSON object") }
 
-func dispatch(ctx context.Context, e env) (fail.Code, error) {
-	if len(e.Args) == 0 {
-		return fail.Usage, usageError("no command")
+// oneFolder takes the only argument of most verbs.
+func oneFolder(in *cli.Invocation) (string, error) {
+	if n := in.Flags.NArg(); n != 1 {
+		return "", usageError("cannot %s: want one folder, got %d arguments", in.Verb, n)
 	}
-	switch e.Args[0] {
-	case "--help", "-h", "help":
-		_, err := io.WriteString(e.Stdout, overview())
-		return fail.CodeOf(err), err
-	case "--version":
-		_, err := fmt.Fprintf(e.Stdout, "virtual-orin %s\n", version())
-		return fail.CodeOf(err), err
-	}
-	for _, c := range commands() {
-		if c.name == e.Args[0] {
-			return c.run(ctx, e, e.Args[1:])
-		}
-	}
-	return fail.Usage, usageError("unknown command %q", e.Args[0])
-}
-
-func (c command) run(ctx context.Context, e env, args []string) (fail.Code, error) {
-	flags := pflag.NewFlagSet(c.name, pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.SortFlags = false
-	do := c.prepare(e, flags)
-	help := flags.BoolP("help", "h", false, "print this help")
-	showVersion := flags.Bool("version", false, "print the version")
-	err := flags.Parse(args)
-	switch {
-	case *help || errors.Is(err, pflag.ErrHelp):
-		_, err := fmt.Fprintf(e.Stdout, "Usage: virtual-orin %s\n\n%s\n\nFlags:\n%s", c.usage, c.about, flags.FlagUsages())
-		return fail.CodeOf(err), err
-	case err != nil:
-		return fail.Usage, usageError("%v", err)
-	case *showVersion:
-		_, err := fmt.Fprintf(e.Stdout, "virtual-orin %s\n", version())
-		return fail.CodeOf(err), err
-	}
-	code, err := do(ctx, flags.Args())
-	if err != nil {
-		code = fail.CodeOf(err)
-	}
-	return code, err
-}
-
-// oneFolder takes the only argument of most commands.
-func oneFolder(args []string) (string, error) {
-	if len(args) != 1 {
-		return "", usageError("want one folder, got %d arguments", len(args))
-	}
-	return args[0], nil
+	return in.Flags.Arg(0), nil
 }
 
 func usageError(format string, args ...any) error {
 	return fail.New(fail.Usage, format, args...).Then("see virtual-orin --help")
 }
 
-func overview() string {
-	text := "Usage: virtual-orin COMMAND [flags]\n\nA Jetson Orin in a folder.\n\nCommands:\n"
-	for _, c := range commands() {
-		text += fmt.Sprintf("  %-9s %s\n", c.name, c.about)
-	}
-	return text + `
-Flags:
-  -h, --help      print this help; behind a command, that command's
-      --version   print the version
-
-Exit status: 0 done, or Linux userspace runs; 1 userspace does not run; 64 usage; 65 bad file; 69 no such device or
-folder not empty; 70 a bug; 74 reading or writing failed; 77 permission.
-`
+// text and flag read flags that the verb itself declared.
+func text(in *cli.Invocation, name string) string {
+	v, _ := in.Flags.GetString(name)
+	return v
 }
 
-// version is what the Go tool recorded when the program was built.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
+func flag(in *cli.Invocation, name string) bool {
+	v, _ := in.Flags.GetBool(name)
+	return v
+}
+
+func list(in *cli.Invocation, name string) []string {
+	v, _ := in.Flags.GetStringArray(name)
+	return v
+}
+
+func counted(n uint64, thing string) string {
+	if n != 1 {
+		thing += "s"
 	}
-	return info.Main.Version
+	return fmt.Sprintf("%d %s", n, thing)
+}
+
+// printJSON prints one object with one write, so that a reader of a pipe never sees half of it.
+func printJSON(w io.Writer, v any) error {
+	raw, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot print JSON: %w", err)
+	}
+	_, err = w.Write(append(raw, '\n'))
+	return err
 }

@@ -5,38 +5,40 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/spf13/pflag"
-
 	"github.com/tegra-ota/tegra-ota/backends/virtual"
-	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/cli"
 )
 
-func prepareStatus(e env, flags *pflag.FlagSet) func(context.Context, []string) (fail.Code, error) {
-	asJSON := flags.Bool("json", false, "print one JSON object")
-	return func(_ context.Context, args []string) (fail.Code, error) {
-		dir, err := oneFolder(args)
-		if err != nil {
-			return 0, err
-		}
-		o, err := virtual.Open(dir)
-		if err != nil {
-			return 0, err
-		}
-		s, err := o.Status()
-		if err != nil {
-			return 0, err
-		}
-		if *asJSON {
-			return fail.OK, printJSON(e.Stdout, s)
-		}
-		_, err = fmt.Fprint(e.Stdout, statusText(s))
-		return fail.OK, err
+func statusVerb() cli.Verb {
+	return cli.Verb{
+		Name: "status", Synopsis: "DIR [--json]", Summary: "show what the hardware holds: chains, scratch register, variables, ESRT",
+		Flags: jsonFlag, Run: status,
 	}
+}
+
+func status(_ context.Context, in *cli.Invocation) error {
+	dir, err := oneFolder(in)
+	if err != nil {
+		return err
+	}
+	o, err := virtual.Open(dir)
+	if err != nil {
+		return err
+	}
+	s, err := o.Status()
+	if err != nil {
+		return err
+	}
+	if flag(in, "json") {
+		return printJSON(in.Stdout, s)
+	}
+	_, err = fmt.Fprint(in.Stdout, statusText(s))
+	return err
 }
 
 func statusText(s virtual.Status) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, flashed with L4T %s, %d boots\n", s.Module, s.L4T, s.Boots)
+	fmt.Fprintf(&b, "%s, flashed with L4T %s, %s\n", s.Module, s.L4T, counted(s.Boots, "boot"))
 	for _, slot := range []virtual.Slot{virtual.A, virtual.B} {
 		c := s.Chains[slot]
 		word := "whole"

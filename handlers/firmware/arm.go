@@ -82,8 +82,8 @@ func (s *Stager) Arm(ctx context.Context, staged backends.Staged) error {
 	if err != nil {
 		return err
 	}
-	if len(pending.Foreign) > 0 {
-		return fail.New(fail.Unavailable, "cannot arm the capsule: %s in %s is not tegra-ota's", pending.Foreign[0], p.folder).Then("remove it if nobody needs it")
+	if err := pending.RefuseForeign("arm the capsule"); err != nil {
+		return err
 	}
 	switch {
 	case pending.Armed && pending.Staged: // FAT left both names after a cut

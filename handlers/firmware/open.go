@@ -21,8 +21,17 @@ var newLayout = capsule.Version(35<<16 | 5<<8)
 // espReserve is kept free beside the capsule: the journal's copies and FAT's own rounding.
 const espReserve = 256 << 10
 
+// Ready says what keeps every capsule out. A certificate that is found missing only behind the last byte costs a whole download.
+func (s *Stager) Ready(_ context.Context) error {
+	_, err := s.trusted()
+	return err
+}
+
 // Open reads a capsule up to its table of images and refuses, before anything is written, what this device's firmware would refuse.
-func (s *Stager) Open(_ context.Context, r io.Reader) (backends.Candidate, error) {
+func (s *Stager) Open(ctx context.Context, r io.Reader) (backends.Candidate, error) {
+	if err := s.Ready(ctx); err != nil {
+		return nil, err
+	}
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	head, err := buffered.Peek(16)
 	if len(head) == 0 {

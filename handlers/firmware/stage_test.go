@@ -163,7 +163,7 @@ func TestForeignCapsules(t *testing.T) {
 	if d := cmp.Diff(backends.Pending{Staged: true, Foreign: []string{"TEGRA_BL.Cap"}}, pending(t, s, &staged)); d != "" {
 		t.Error(d)
 	}
-	wantFailure(t, s.Arm(ctx, staged), fail.Unavailable, "TEGRA_BL.Cap in /boot/efi/EFI/UpdateCapsule is not tegra-ota's")
+	wantFailure(t, s.Arm(ctx, staged), fail.Unavailable, "TEGRA_BL.Cap in the firmware's folder is not tegra-ota's")
 	if _, present := o.indications(); present {
 		t.Error("OsIndications was written")
 	}

@@ -1,6 +1,7 @@
 // Package image writes root file system, kernel and device tree images into the slot that does not run.
 //
-// The image is hashed while it is written, synced, and read back past the page cache: what is called written is what the next boot reads.
+// The image is hashed while it is written, synced, and read back past the page cache: what is called written is what the next
+// boot reads.
 package image
 
 import (
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/internal/source"
@@ -41,8 +43,8 @@ type Result struct {
 	SHA256 string
 }
 
-// Install writes an image into the target slot's partition. Everything that can be refused is refused before the slot is touched; after an error
-// the slot is marked torn and unbootable, and the running slot is as it was.
+// Install writes an image into the target slot's partition. Everything that can be refused is refused before the slot is
+// touched; after an error the slot is marked torn and unbootable, and the running slot is as it was.
 func Install(ctx context.Context, m *device.Machine, control *backends.Control, src *source.Source, o Options) (Result, error) {
 	if err := o.complete(src); err != nil {
 		return Result{}, err
@@ -58,9 +60,6 @@ func Install(ctx context.Context, m *device.Machine, control *backends.Control, 
 		return r, openError(w.Partition.Label, w.Partition.Device, err)
 	}
 	defer block.Close()
-	if o.Size > block.Size() {
-		return r, tooSmall(r, block.Size(), o.Size)
-	}
 	// The first bytes are read before the slot is touched: an unreadable or empty image changes nothing.
 	first := make([]byte, chunk)
 	n, err := io.ReadFull(src, first)
@@ -70,6 +69,11 @@ func Install(ctx context.Context, m *device.Machine, control *backends.Control, 
 	switch {
 	case n == 0:
 		return r, fail.New(fail.Data, "cannot install the image: it is empty")
+	case capsule.IsCapsule(first[:n]):
+		// It would be written without a complaint, and nothing would boot from it.
+		return r, fail.New(fail.Data, "cannot install the image: it is a UEFI capsule").Then("this is boot firmware: use tegra-bup")
+	case o.Size > block.Size():
+		return r, tooSmall(r, block.Size(), o.Size)
 	case int64(n) > block.Size():
 		return r, tooSmall(r, block.Size(), int64(n))
 	}
@@ -95,7 +99,8 @@ func (o *Options) complete(src *source.Source) error {
 		o.Size = src.Size
 	}
 	if src.Stream && (o.Size < 0 || o.SHA256 == "") {
-		return fail.New(fail.Usage, "cannot install a stream without --size and --sha256 of the plain image: its end is no proof that it is complete")
+		return fail.New(fail.Usage, "cannot install a stream without --size and --sha256 of the plain image: "+
+			"its end is no proof that it is complete")
 	}
 	if src.Size >= 0 && o.Size != src.Size {
 		return fail.New(fail.Data, "cannot install the image: it has %d bytes, %d were announced", src.Size, o.Size)
@@ -156,8 +161,8 @@ func readBack(block *device.Block, buffer []byte, r *Result) error {
 	return nil
 }
 
-// isEnd says that io.ReadFull came to the input's end. It compares rather than unwraps: a decoder whose input is cut off wraps ErrUnexpectedEOF,
-// and a truncated file must not pass for a whole one.
+// isEnd says that io.ReadFull came to the input's end. It compares rather than unwraps: a decoder whose input is cut off wraps
+// ErrUnexpectedEOF, and a truncated file must not pass for a whole one.
 func isEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
 
 func readError(err error) error {

@@ -1,7 +1,7 @@
 -- swupdate_handlers.lua: SWUpdate's way to tegra-ota. Installed as /usr/share/lua/5.3/swupdate_handlers.lua (5.4 where
 -- SWUpdate is linked with Lua 5.4); SWUpdate loads it by name at start. It registers
 --   tegra-image     images:   properties { partition; size; sha256; update; }    APP, kernel or kernel-dtb of the other slot
---   tegra-bup       images:   properties { update; }                             boot firmware: a capsule or a BUP
+--   tegra-bup       images:   properties { update; }                             boot firmware: a UEFI capsule (.Cap)
 --   tegra-activate  scripts:  properties { update; }                             last step: the other slot boots next
 -- and hands the bytes to /usr/libexec/tegra-ota/NAME, or $TEGRA_OTA_LIBEXEC/NAME. All decisions are made there.
 --

@@ -75,7 +75,7 @@ func TestParts(t *testing.T) {
 		parallel(t)
 		o := newOrin(t)
 		was := read(t, o.app("B"))
-		o.install(t, update{members: []member{firmware("1", capsule(t, "36.4.3")), activate("1")}}.pack(t))
+		o.install(t, update{members: []member{firmware("1", capsule(t, "36.4.3")), activate("1")}}.pack(t)).want(t, 0)
 		o.arrives(t, was)
 	})
 	t.Run("no ID", func(t *testing.T) {

@@ -4,13 +4,13 @@ package chip
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/formats/bup"
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/formats/guid"
 	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
 // ErrUnknown says that the device is no Tegra we have a row for.
@@ -107,16 +107,21 @@ func Detect(m *device.Machine) (Chip, error) {
 	}
 	switch {
 	case fromTree != nil && fromConf != nil && fromTree.Name != fromConf.Name:
-		return Chip{}, fmt.Errorf("cannot name the chip: the device tree says %s, /etc/nv_boot_control.conf says %s (TEGRA_CHIPID %s)", fromTree.Name, fromConf.Name, id)
+		return Chip{}, fail.New(fail.Unavailable, "cannot name the chip: the device tree says %s, /etc/nv_boot_control.conf says %s (TEGRA_CHIPID %s)",
+			fromTree.Name, fromConf.Name, id).
+			Then("correct TEGRA_CHIPID in /etc/nv_boot_control.conf (%s is %s), or install an image made for this device", fromTree.Name, fromTree.ID)
 	case fromTree != nil:
 		return *fromTree, nil
 	case fromConf != nil:
 		return *fromConf, nil
 	case treeErr != nil && id == "":
-		return Chip{}, fmt.Errorf("cannot name the chip: %w: neither /proc/device-tree/compatible nor TEGRA_CHIPID in /etc/nv_boot_control.conf says one", ErrUnknown)
+		return Chip{}, fail.New(fail.Unavailable,
+			"cannot name the chip: %w: neither /proc/device-tree/compatible nor TEGRA_CHIPID in /etc/nv_boot_control.conf says one", ErrUnknown).
+			Then("run it on a Jetson, or set TEGRA_CHIPID in /etc/nv_boot_control.conf to the device's")
 	}
 	words := strings.ReplaceAll(strings.Trim(string(compatible), "\x00"), "\x00", ", ")
-	return Chip{}, fmt.Errorf("cannot name the chip: %w: the device tree says %q, TEGRA_CHIPID %q", ErrUnknown, words, id)
+	return Chip{}, fail.New(fail.Unavailable, "cannot name the chip: %w: the device tree says %q, TEGRA_CHIPID %q", ErrUnknown, words, id).
+		Then("correct TEGRA_CHIPID in /etc/nv_boot_control.conf if it is wrong, or report this chip to tegra-ota")
 }
 
 // BootControl reads /etc/nv_boot_control.conf, NVIDIA's description of the board, as key and value; empty where there is none.

@@ -14,6 +14,7 @@ import (
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/chip"
 	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
 func machine(t *testing.T, compatible, conf string) *device.Machine {
@@ -67,6 +68,9 @@ func TestDetectRefuses(t *testing.T) {
 		if err == nil || errors.Is(err, chip.ErrUnknown) != tt.unknown {
 			t.Errorf("%s: %v", tt.name, err)
 			continue
+		}
+		if next := fail.NextOf(err); !strings.Contains(next, "TEGRA_CHIPID") {
+			t.Errorf("%s: the next step is %q", tt.name, next)
 		}
 		for _, w := range tt.want {
 			if !strings.Contains(err.Error(), w) {

@@ -1,7 +1,7 @@
 // Package cli is what all executables share: the flags every one has, logging, and the way from an error to an exit code.
 //
-// An executable is a Program, a table of verbs. Verbs get an Invocation and return an error; nothing below package main and this one sees
-// os.Args, an environment variable or os.Exit.
+// An executable is a Program, a table of verbs. Verbs get an Invocation and return an error; nothing below package main and
+// this one sees os.Args, an environment variable or os.Exit.
 package cli
 
 import (
@@ -51,9 +51,14 @@ type Program struct {
 	Summary string // first line of the help
 	Help    string // the rest of it, like a man page
 	Verbs   []Verb
+	// Bare says that the program is none of the device's: it has no root, configuration or log, and no flags for them.
+	Bare bool
+	// Undaunted says that an unusable configuration is no reason not to run: the defaults stand in, and ConfigErr says why. For boot-verify, which
+	// has to get a device out of a slot that brings a broken one.
+	Undaunted bool
 }
 
-// Invocation is one call with everything parsed.
+// Invocation is one call with everything parsed; a bare program's has no Machine, Config or Log.
 type Invocation struct {
 	Env
 	Program string
@@ -62,6 +67,8 @@ type Invocation struct {
 	Machine *device.Machine
 	Config  config.Config
 	Log     *logrus.Entry
+	// ConfigErr is why Config is the default although there is a file; only an Undaunted program sees one.
+	ConfigErr error
 }
 
 // common are the flags of every executable.
@@ -70,13 +77,16 @@ type common struct {
 	version, help                     bool
 }
 
-func (c *common) register(f *pflag.FlagSet) {
+func (c *common) register(f *pflag.FlagSet, bare bool) {
+	f.BoolVar(&c.version, "version", false, "print the version")
+	f.BoolVarP(&c.help, "help", "h", false, "print this help")
+	if bare {
+		return
+	}
 	f.StringVar(&c.root, "root", "", "prefix every path of the device with `DIR` (also TEGRA_OTA_ROOT)")
 	f.StringVar(&c.config, "config", "", "read `FILE` instead of "+config.DefaultPath)
 	f.StringVar(&c.logFormat, "log-format", "text", "log to stderr in `FORMAT`: text, json or journal (systemd's priorities)")
 	f.StringVar(&c.logLevel, "log-level", "info", "log from `LEVEL` on: debug, info, warning, error")
-	f.BoolVar(&c.version, "version", false, "print the version")
-	f.BoolVarP(&c.help, "help", "h", false, "print this help")
 }
 
 // Run executes one call and returns its exit code.
@@ -90,7 +100,11 @@ func Run(ctx context.Context, env Env, p Program) int {
 	if errors.As(err, &answer) {
 		return int(answer.Code)
 	}
-	c.report(env.Stderr, p.Name, oneLine(err.Error()))
+	message := err.Error()
+	if fail.CodeOf(err) == fail.Permission && fail.NextOf(err) == "" {
+		message += "; run as root"
+	}
+	c.report(env.Stderr, p.Name, oneLine(message))
 	return int(fail.CodeOf(err))
 }
 
@@ -115,15 +129,10 @@ func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), 
 
 func run(ctx context.Context, env Env, p Program, c *common) error {
 	name, rest := p.split(env.Args)
-	flags := pflag.NewFlagSet(p.Name, pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	c.register(flags)
 	verb := p.find(name)
-	if verb != nil && verb.Flags != nil {
-		verb.Flags(flags)
-	}
+	flags := p.flags(verb, c)
 	if err := flags.Parse(rest); err != nil {
-		return fail.New(fail.Usage, "cannot understand the arguments: %w", err).Then("%s --help lists them", p.Name)
+		return fail.New(fail.Usage, "cannot understand the arguments: %s", flagProblem(err)).Then("%s --help lists them", p.Name)
 	}
 	switch {
 	case c.version:
@@ -139,7 +148,14 @@ func run(ctx context.Context, env Env, p Program, c *common) error {
 		return fail.New(fail.Usage, "cannot run %q: there is no such verb", name).Then("%s --help lists them", p.Name)
 	}
 	in := &Invocation{Env: env, Program: p.Name, Verb: verb.Name, Flags: flags}
-	if err := in.prepare(*c); err != nil {
+	if p.Bare {
+		return verb.Run(ctx, in)
+	}
+	err := in.prepare(*c)
+	if p.Undaunted {
+		err = in.undaunted(err)
+	}
+	if err != nil {
 		return err
 	}
 	return verb.Run(ctx, in)
@@ -164,74 +180,12 @@ func (in *Invocation) prepare(c common) error {
 	return err
 }
 
-// split finds the verb: the first argument that is neither a flag nor a flag's value. Any verb's flag may stand before it, as in nvbootctrl's
-// "-t rootfs dump-slots-info".
-func (p Program) split(args []string) (verb string, rest []string) {
-	takesValue := p.valued()
-	for i := 0; i < len(args); i++ {
-		a := args[i]
-		if a == "--" {
-			break
-		}
-		if strings.HasPrefix(a, "-") && a != "-" {
-			if takesValue[a] {
-				i++
-			}
-			continue
-		}
-		rest = append(append(rest, args[:i]...), args[i+1:]...)
-		return a, rest
+// undaunted replaces a configuration that cannot be used by the default.
+func (in *Invocation) undaunted(err error) error {
+	if err == nil || in.Log == nil {
+		return err
 	}
-	return "", args
-}
-
-// valued are the flags, as they are written, that take the next argument for their value.
-func (p Program) valued() map[string]bool {
-	names := map[string]bool{}
-	collect := func(register func(*pflag.FlagSet)) {
-		f := pflag.NewFlagSet("", pflag.ContinueOnError)
-		register(f)
-		f.VisitAll(func(flag *pflag.Flag) {
-			if flag.NoOptDefVal != "" {
-				return
-			}
-			names["--"+flag.Name] = true
-			if flag.Shorthand != "" {
-				names["-"+flag.Shorthand] = true
-			}
-		})
-	}
-	collect((&common{}).register)
-	for _, v := range p.Verbs {
-		if v.Flags != nil {
-			collect(v.Flags)
-		}
-	}
-	return names
-}
-
-// ReadsStdin says whether a call reads stdin: its verb may, and its arguments name no file. A call that is wrong or asks for help does not.
-func (p Program) ReadsStdin(args []string) bool {
-	name, rest := p.split(args)
-	verb := p.find(name)
-	if verb == nil || verb.Stdin == nil {
-		return false
-	}
-	var c common
-	flags := pflag.NewFlagSet(p.Name, pflag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	c.register(flags)
-	if verb.Flags != nil {
-		verb.Flags(flags)
-	}
-	return flags.Parse(rest) == nil && !c.help && !c.version && verb.Stdin(flags.Args())
-}
-
-func (p Program) find(name string) *Verb {
-	for i := range p.Verbs {
-		if p.Verbs[i].Name == name {
-			return &p.Verbs[i]
-		}
-	}
+	in.Config, in.ConfigErr = config.Default(), err
+	in.Log.WithError(err).Error("the configuration cannot be used, and the defaults stand in for it")
 	return nil
 }

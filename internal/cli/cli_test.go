@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -32,6 +33,7 @@ func call(t *testing.T, env map[string]string, elevated bool, verbErr error, arg
 				f.String("id", "", "an `ID`")
 				f.StringP("target", "t", "x", "a `VIEW`")
 				f.Bool("json", false, "print JSON")
+				f.IntP("number", "n", 0, "a `NUMBER`")
 			},
 			Stdin: func(files []string) bool { return len(files) == 0 || files[0] == "-" },
 			Run: func(_ context.Context, in *cli.Invocation) error {
@@ -118,6 +120,8 @@ func TestErrorsBecomeExitCodes(t *testing.T) {
 		{"an answer says nothing", &cli.Answer{Code: 2}, 2, ""},
 		{"a wrapped answer", fmt.Errorf("x: %w", &cli.Answer{Code: fail.No}), 1, ""},
 		{"unclassified is a bug", errors.New("oops"), 70, "prog: oops\n"},
+		{"privilege is the cure", fmt.Errorf("cannot lock: %w", fs.ErrPermission), 77, "prog: cannot lock: permission denied; run as root\n"},
+		{"or what the error says", fail.New(fail.Permission, "cannot x").Then("ask"), 77, "prog: cannot x; ask\n"},
 		{"more lines become one", fail.New(fail.IO, "a\nb\n"), 74, "prog: a; b\n"},
 	} {
 		r := call(t, nil, false, tt.err, "do")
@@ -175,6 +179,38 @@ func TestUsage(t *testing.T) {
 	for _, args := range []string{"--help", "-h", "help", "do --help", "do --id x -h", "--version", "do --version"} {
 		if r := call(t, nil, false, nil, strings.Fields(args)...); r.code != 0 || r.in != nil || r.stdout == "" || r.stderr != "" {
 			t.Errorf("%q: exit %d, %q", args, r.code, r.stderr)
+		}
+	}
+}
+
+// A value that Go's library does not take is called wrong in plain words.
+func TestFlagValues(t *testing.T) {
+	for args, want := range map[string]string{
+		"do --number 3M":                   `"3M" is no value of -n, --number: want a whole number without a unit`,
+		"do -n 99999999999999999999":       `is no value of -n, --number: want a whole number`,
+		"do --json=maybe":                  `"maybe" is no value of --json: want true or false`,
+		"do --number 3M --log-format json": `"3M" is no value`,
+	} {
+		r := call(t, nil, false, nil, strings.Fields(args)...)
+		if r.code != 64 || !strings.Contains(r.stderr, want) || strings.Contains(r.stderr, "strconv") {
+			t.Errorf("%s: exit %d, %q, want %q", args, r.code, r.stderr, want)
+		}
+	}
+}
+
+// A program that is none of the device's takes no device's flags and looks for no configuration.
+func TestBareProgram(t *testing.T) {
+	p := cli.Program{Name: "bare", Bare: true, Verbs: []cli.Verb{{Name: "do", Run: func(_ context.Context, in *cli.Invocation) error {
+		if in.Machine != nil || in.Log != nil {
+			t.Errorf("a bare program was given a device: %+v", in)
+		}
+		return nil
+	}}}}
+	for args, want := range map[string]int{"do": 0, "do --help": 0, "--version": 0, "do --root x": 64, "do --config x": 64, "do --log-level info": 64} {
+		var stdout, stderr bytes.Buffer
+		env := cli.Env{Args: strings.Fields(args), Getenv: func(string) string { return "/nonexistent" }, Stdout: &stdout, Stderr: &stderr}
+		if got := cli.Run(context.Background(), env, p); got != want || strings.Contains(stdout.String(), "--root") {
+			t.Errorf("%s: exit %d, want %d\n%s%s", args, got, want, stdout.String(), stderr.String())
 		}
 	}
 }

@@ -22,15 +22,9 @@ func (p Program) help(verb *Verb, flags *pflag.FlagSet) string {
 	if p.Help != "" {
 		fmt.Fprintf(&b, "\n%s\n", strings.TrimSpace(p.Help))
 	}
-	fmt.Fprintf(&b, "\nflags of every verb (%s VERB --help shows the others):\n%s\n%s", p.Name, commonUsages(), ExitCodes)
+	common := p.flags(nil, &common{}).FlagUsages()
+	fmt.Fprintf(&b, "\nflags of every verb (%s VERB --help shows the others):\n%s\n%s", p.Name, common, ExitCodes)
 	return b.String()
-}
-
-func commonUsages() string {
-	var c common
-	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	c.register(f)
-	return f.FlagUsages()
 }
 
 // ExitCodes is the table of exit codes that every help ends with.

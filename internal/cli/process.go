@@ -10,8 +10,8 @@ func Process(args []string) Env {
 	return Env{Args: args, Getenv: os.Getenv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Elevated: elevated()}
 }
 
-// elevated says whether the kernel started this process with more privilege than its caller: set-user-ID, set-group-ID or file capabilities, all
-// of which set AT_SECURE (getauxval(3)). If that cannot be read the answer is yes.
+// elevated says whether the kernel started this process with more privilege than its caller: set-user-ID, set-group-ID or file
+// capabilities, all of which set AT_SECURE (getauxval(3)). If that cannot be read the answer is yes.
 func elevated() bool {
 	const (
 		atSecure = 23

@@ -1,5 +1,5 @@
-// Package config reads /etc/tegra-ota/config.toml. Every value has a default that fits a stock layout; an unknown key is an error, because a
-// misspelt safety setting must not be silently absent.
+// Package config reads /etc/tegra-ota/config.toml. Every value has a default that fits a stock layout; an unknown key is an
+// error, because a misspelt safety setting must not be silently absent.
 package config
 
 import (
@@ -101,7 +101,8 @@ func Load(m *device.Machine) (Config, error) {
 	return read(DefaultPath, text, err)
 }
 
-// LoadFile reads the file that somebody named, as they named it: like an image, it is theirs and need not lie on the device. It must be there.
+// LoadFile reads the file that somebody named, as they named it: like an image, it is theirs and need not lie on the device.
+// It must be there.
 func LoadFile(path string) (Config, error) {
 	text, err := os.ReadFile(path)
 	return read(path, text, err)

@@ -11,6 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// SearchPath is the PATH of the programs that are run, and where others are looked for. The caller's own decides nothing here, because
+// updaters run with anything between none and a user's.
+const SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // Command is a program of the device to run, without a shell.
 type Command struct {
 	Path    string        // a path of the device, prefixed as every other
@@ -36,7 +40,7 @@ func (m *Machine) Run(ctx context.Context, c Command) (Result, error) {
 		defer cancel()
 	}
 	cmd := exec.CommandContext(ctx, m.Path(c.Path), c.Args...)
-	cmd.Env = append([]string{"LC_ALL=C", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, c.Env...)
+	cmd.Env = append([]string{"LC_ALL=C", "PATH=" + SearchPath}, c.Env...)
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second

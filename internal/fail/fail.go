@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"syscall"
 )
 
@@ -138,4 +139,29 @@ func NextOf(err error) string {
 		err = e.Err
 	}
 	return ""
+}
+
+// Reason returns the message without any next step, for where that has a field of its own. A nested Error's step may stand in the middle,
+// so it is taken out where that Error's text stands.
+func Reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	if e, ok := err.(*Error); ok { // the value itself, not one that it wraps
+		return Reason(e.Err)
+	}
+	var causes []error
+	switch w := err.(type) {
+	case interface{ Unwrap() error }:
+		causes = []error{w.Unwrap()}
+	case interface{ Unwrap() []error }:
+		causes = w.Unwrap()
+	}
+	text := err.Error()
+	for _, cause := range causes {
+		if cause != nil {
+			text = strings.Replace(text, cause.Error(), Reason(cause), 1)
+		}
+	}
+	return text
 }
