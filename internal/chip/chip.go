@@ -107,9 +107,10 @@ func Detect(m *device.Machine) (Chip, error) {
 	}
 	switch {
 	case fromTree != nil && fromConf != nil && fromTree.Name != fromConf.Name:
-		return Chip{}, fail.New(fail.Unavailable, "cannot name the chip: the device tree says %s, /etc/nv_boot_control.conf says %s (TEGRA_CHIPID %s)",
-			fromTree.Name, fromConf.Name, id).
-			Then("correct TEGRA_CHIPID in /etc/nv_boot_control.conf (%s is %s), or install an image made for this device", fromTree.Name, fromTree.ID)
+		return Chip{}, fail.New(fail.Unavailable, "cannot name the chip: the device tree says %s, "+
+			"/etc/nv_boot_control.conf says %s (TEGRA_CHIPID %s)", fromTree.Name, fromConf.Name, id).
+			Then("correct TEGRA_CHIPID in /etc/nv_boot_control.conf (%s is %s), or install an image made for this device",
+				fromTree.Name, fromTree.ID)
 	case fromTree != nil:
 		return *fromTree, nil
 	case fromConf != nil:

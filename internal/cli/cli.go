@@ -53,8 +53,8 @@ type Program struct {
 	Verbs   []Verb
 	// Bare says that the program is none of the device's: it has no root, configuration or log, and no flags for them.
 	Bare bool
-	// Undaunted says that an unusable configuration is no reason not to run: the defaults stand in, and ConfigErr says why. For boot-verify, which
-	// has to get a device out of a slot that brings a broken one.
+	// Undaunted says that an unusable configuration is no reason not to run: the defaults stand in, and ConfigErr says why.
+	// For boot-verify, which has to get a device out of a slot that brings a broken one.
 	Undaunted bool
 }
 
