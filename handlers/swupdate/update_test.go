@@ -2,6 +2,7 @@ package swupdate_test
 
 import (
 	"bytes"
+	"fmt"
 	"testing"
 )
 
@@ -73,9 +74,15 @@ func TestParts(t *testing.T) {
 	})
 	t.Run("firmware only", func(t *testing.T) {
 		parallel(t)
-		o := newOrin(t)
+		// Large enough for SWUpdate 2022.12's exit status, see image: as much as the smallest flash partition takes, for more boards than there are.
+		size := []string{"--size-per-image", "60K"}
+		boards := size
+		for sku := 0; sku < 10; sku++ {
+			boards = append(boards, "--spec", fmt.Sprintf("3767-000-%04d--1-0-jetson-orin-nano-devkit-", sku))
+		}
+		o := newOrin(t, size...)
 		was := read(t, o.app("B"))
-		o.install(t, update{members: []member{firmware("1", capsule(t, "36.4.3")), activate("1")}}.pack(t)).want(t, 0)
+		o.install(t, update{members: []member{firmware("1", capsule(t, "36.4.3", boards...)), activate("1")}}.pack(t)).want(t, 0)
 		o.arrives(t, was)
 	})
 	t.Run("no ID", func(t *testing.T) {
