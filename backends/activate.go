@@ -18,8 +18,9 @@ type Activation struct {
 	Warnings []string
 }
 
-// Activate makes a slot boot next: it arms the capsule if the update has one, else it selects the chain, never both. slot None means the target of
-// the update in flight, which there must be then. id, if not empty, must be the update's. Selecting the running slot takes an activation back.
+// Activate makes a slot boot next: it arms the capsule if the update has one, else it selects the chain, never both.
+// slot None means the target of the update in flight, which there must be then. id, if not empty, must be the update's.
+// Selecting the running slot takes an activation back.
 func (c *Control) Activate(ctx context.Context, id string, slot Slot) (Activation, error) {
 	s, err := c.begin(ctx)
 	if err != nil {
@@ -164,8 +165,9 @@ func (s *session) refuseCapsule(ctx context.Context, u *Update) error {
 	return s.stager.Verify(ctx, u.Firmware.Staged)
 }
 
-// activate does it. The order is what makes a cut at any point safe: first the journal, with the target dirty if firmware will be written to it;
-// then the target's own state; then what the last switch left over, which would cancel this one; last the one write that makes the firmware act.
+// activate does it. The order is what makes a cut at any point safe: first the journal, with the target dirty if
+// firmware will be written to it; then the target's own state; then what the last switch left over, which would cancel
+// this one; last the one write that makes the firmware act.
 func (s *session) activate(ctx context.Context, target Slot, a *Activation) error {
 	if err := s.recordActivation(ctx, target); err != nil {
 		return err
@@ -215,7 +217,8 @@ func (s *session) recordActivation(ctx context.Context, target Slot) error {
 			u.Before, u.RequestedByUs = &last, !pending.Requested
 		}
 	}
-	// Unknown counts as whole at status 0. That is written down while it is so: a chain that a cut leaves dirty takes the status away.
+	// Unknown counts as whole at status 0. That is written down while it is so: a chain that a cut leaves dirty takes
+	// the status away.
 	if u.Images["APP"] != nil || u.RootUsable && (len(u.Images) > 0 || c != nil) && !s.obs.state.pinned() {
 		s.journal.setRootfs(target, Whole)
 	}

@@ -26,13 +26,13 @@ type State struct {
 	Next        Slot // a pending switch; None without one
 	// NextPending says that a switch is asked for, even if Next cannot tell to which slot: it would cancel a capsule all the same.
 	NextPending bool
-	// TrialStatus is BootChainFwStatus, left over from the last switch; nil when absent. Present with any value it makes the firmware drop the next
-	// switch and cancel the next capsule (edk2-nvidia BootChainDxe.c).
+	// TrialStatus is BootChainFwStatus, left over from the last switch; nil when absent. Present with any value it
+	// makes the firmware drop the next switch and cancel the next capsule (edk2-nvidia BootChainDxe.c).
 	TrialStatus *uint32
 	// BootNext says that UEFI's one-shot boot entry exists; the firmware cancels a switch then.
 	BootNext bool
-	// Redundancy is RootfsRedundancyLevel: 0 pins the root file system to A, 1 makes it follow the chain; nil when absent: it follows the chain,
-	// and nobody counts retries or falls back.
+	// Redundancy is RootfsRedundancyLevel: 0 pins the root file system to A, 1 makes it follow the chain; nil when
+	// absent: it follows the chain, and nobody counts retries or falls back.
 	Redundancy *uint32
 	RetryMax   int // retries after a refill, 3 unless the firmware says otherwise
 	// RetriesWritable says whether retry counts can be set.
@@ -41,19 +41,20 @@ type State struct {
 	Spec, Compat    string // TegraPlatformSpec and TegraPlatformCompatSpec; "" when absent
 }
 
-// Backend controls which slot boots. Every call is idempotent, and every writing call reads back what it wrote. None of them reboots.
+// Backend controls which slot boots. Every call is idempotent, and every writing call reads back what it wrote. None of
+// them reboots.
 type Backend interface {
 	// Name is what status prints and the configuration selects.
 	Name() string
 	// Read reads everything; it changes nothing and needs no privilege where the system grants that.
 	Read(ctx context.Context) (State, error)
-	// Writable says why boot control cannot be changed; nil if it can, as far as that is known without trying. Control asks before it writes
-	// anything.
+	// Writable says why boot control cannot be changed; nil if it can, as far as that is known without trying. Control
+	// asks before it writes anything.
 	Writable(ctx context.Context) error
 	// MarkBootable gives a slot status 0 and, where they can be written, full retries.
 	MarkBootable(ctx context.Context, s Slot) error
-	// MarkUnbootable gives a slot status 0xFF and, where they can be written, no retries: 0xFF alone protects nothing after a warm reset, because the
-	// launcher then trusts its scratch register.
+	// MarkUnbootable gives a slot status 0xFF and, where they can be written, no retries: 0xFF alone protects nothing
+	// after a warm reset, because the launcher then trusts its scratch register.
 	MarkUnbootable(ctx context.Context, s Slot) error
 	// ClearTrial removes what the firmware left of the last switch (BootChainFwStatus).
 	ClearTrial(ctx context.Context) error

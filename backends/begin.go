@@ -16,8 +16,9 @@ type Writing struct {
 	begun     bool
 }
 
-// Prepare checks, without changing anything, that an image of partition name (APP, kernel, kernel-dtb) may be written to the target slot now. The
-// caller then makes its own checks (size, header, mounts) and calls Begin before the first byte.
+// Prepare checks, without changing anything, that an image of partition name (APP, kernel, kernel-dtb) may be written
+// to the target slot now. The caller then makes its own checks (size, header, mounts) and calls Begin before the first
+// byte.
 func (c *Control) Prepare(ctx context.Context, id, name string) (*Writing, error) {
 	if Partition(A, name) == "" {
 		return nil, fail.New(fail.Usage, "cannot write an image of partition %q: the partitions are APP, kernel and kernel-dtb", name)
@@ -46,8 +47,9 @@ func (s *session) prepare(ctx context.Context, id, name string) (*Writing, error
 	return &Writing{s: s, id: id, name: name, Target: target, Partition: p}, nil
 }
 
-// Begin makes the target unbootable before the first byte is written to it, so that a power cut never boots a torn slot: the journal's mark, then
-// the firmware's status and retry count. The running slot is made sure of first, because for a while it is the only one.
+// Begin makes the target unbootable before the first byte is written to it, so that a power cut never boots a torn
+// slot: the journal's mark, then the firmware's status and retry count. The running slot is made sure of first, because
+// for a while it is the only one.
 func (w *Writing) Begin(ctx context.Context) error {
 	s := w.s
 	if !s.obs.state.withoutFallback() {
@@ -74,7 +76,8 @@ func (w *Writing) Begin(ctx context.Context) error {
 	return s.backend.MarkUnbootable(ctx, w.Target)
 }
 
-// Finish records that the image is on storage, read back and compared. unconfirmed: the updater's verdict on its input is still to come.
+// Finish records that the image is on storage, read back and compared. unconfirmed: the updater's verdict on its input
+// is still to come.
 func (w *Writing) Finish(size int64, sha256 string, unconfirmed bool) error {
 	u := w.s.journal.doc.Update
 	u.setImage(w.name, Image{Size: size, SHA256: sha256, Written: true, Confirmed: !unconfirmed})

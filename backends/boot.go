@@ -20,9 +20,9 @@ type Boot struct {
 	Message   string      `json:"message"`
 }
 
-// CountBoot counts this boot if an update is on trial, once for each boot identity, and protects the device from a half-written chain. It comes early,
-// before anything that can hang; so it is also where a target whose tries are used up is rolled back: a userspace that dies before VerifyBoot would
-// otherwise be tried for ever.
+// CountBoot counts this boot if an update is on trial, once for each boot identity, and protects the device from a
+// half-written chain. It comes early, before anything that can hang; so it is also where a target whose tries are used
+// up is rolled back: a userspace that dies before VerifyBoot would otherwise be tried for ever.
 func (c *Control) CountBoot(ctx context.Context) (Boot, error) {
 	s, err := c.beginBoot(ctx)
 	if err != nil {
@@ -73,7 +73,8 @@ func (s *session) count() (int, error) {
 	return u.Boots, s.journal.save(false)
 }
 
-// VerifyBoot judges this boot and acts on it: it commits, or rolls back and asks for a reboot, or records why the update did not come up.
+// VerifyBoot judges this boot and acts on it: it commits, or rolls back and asks for a reboot, or records why the
+// update did not come up.
 func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
 	s, err := c.beginBoot(ctx)
 	if err != nil {

@@ -46,8 +46,8 @@ type Scope struct {
 	FirmwareOnly bool
 }
 
-// Check finds what would make an update fail, without changing anything. The error says what could not be looked at for want of privilege,
-// where nothing else forbids an update.
+// Check finds what would make an update fail, without changing anything. The error says what could not be looked at for
+// want of privilege, where nothing else forbids an update.
 func (c *Control) Check(ctx context.Context, scope Scope) ([]Problem, error) {
 	s, err := c.read(ctx)
 	if err != nil {

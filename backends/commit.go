@@ -7,8 +7,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// Commit accepts the running slot: status 0 and full retries, no left-over trial, the update in flight forgotten. Run twice it does the same.
-// An update that is activated and not booted yet stays so.
+// Commit accepts the running slot: status 0 and full retries, no left-over trial, the update in flight forgotten. Run
+// twice it does the same. An update that is activated and not booted yet stays so.
 func (c *Control) Commit(ctx context.Context) (string, error) {
 	s, err := c.begin(ctx)
 	if err != nil {
@@ -77,8 +77,8 @@ func (s *session) commitTarget(ctx context.Context, u *Update, v Verdict) error 
 	return s.journal.save(false)
 }
 
-// settleOld ends an update whose target does not run: whatever still waits is disarmed, a chain that may be half written stays dirty, and the running
-// slot is accepted.
+// settleOld ends an update whose target does not run: whatever still waits is disarmed, a chain that may be half
+// written stays dirty, and the running slot is accepted.
 func (s *session) settleOld(ctx context.Context, u *Update, v Verdict) error {
 	if s.obs.state.Next == u.Target {
 		if err := s.backend.CancelNext(ctx); err != nil {
@@ -96,8 +96,8 @@ func (s *session) settleOld(ctx context.Context, u *Update, v Verdict) error {
 		case v.untouched:
 			s.journal.setFirmware(u.Target, c.MarkBefore)
 		case v.Outcome == FellBack && v.ESRT != nil && *v.ESRT == 0 && (u.TargetRan || u.TargetGaveUp):
-			// Written, verified and started: it is the system that did not stay up. Not called whole, so that the same update installs it again
-			// instead of finding nothing to do.
+			// Written, verified and started: it is the system that did not stay up. Not called whole, so that the same
+			// update installs it again instead of finding nothing to do.
 			s.journal.setFirmware(u.Target, Unknown)
 		}
 	}
@@ -140,7 +140,8 @@ func (s *session) learnRunning() {
 	}
 }
 
-// refill gives the running slot status 0 and full retries and removes what the last switch left over, which would cancel the next one.
+// refill gives the running slot status 0 and full retries and removes what the last switch left over, which would
+// cancel the next one.
 func (s *session) refill(ctx context.Context) error {
 	if s.tornRuns() {
 		return fail.New(fail.Unavailable, "cannot accept slot %s: its root file system may be half written", s.obs.state.Current).

@@ -22,7 +22,8 @@ type Options struct {
 	HealthFolder         string
 	HealthTimeout        time.Duration
 	JournalFolder        string // "" chooses
-	// Misconfigured is why this slot's configuration cannot be used, and defaults stand in; a slot on trial is not accepted with it.
+	// Misconfigured is why this slot's configuration cannot be used, and defaults stand in; a slot on trial is not
+	// accepted with it.
 	Misconfigured error
 	ESPMountPoint string // "" looks
 }

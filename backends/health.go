@@ -20,8 +20,8 @@ type Health struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// checkHealth runs every executable of the health folder in name order until one fails. A file that is not executable is reported and not
-// run.
+// checkHealth runs every executable of the health folder in name order until one fails. A file that is not executable
+// is reported and not run.
 func (s *session) checkHealth(ctx context.Context) ([]Health, *Health) {
 	entries, err := s.m.ReadDir(s.opts.HealthFolder)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -103,8 +103,8 @@ func (s *session) continues(id, part string) bool {
 	return u.Images[part] == nil
 }
 
-// startOver ends the update in flight, if there is one, and opens a new one in memory; the caller saves it. A switch or capsule that was
-// activated but not booted is taken back first.
+// startOver ends the update in flight, if there is one, and opens a new one in memory; the caller saves it. A switch or
+// capsule that was activated but not booted is taken back first.
 func (s *session) startOver(ctx context.Context, id string) error {
 	if u := s.journal.doc.Update; u.inFlight() {
 		s.log.WithField("state", u.State).Infof("the update in flight for slot %s is given up: a new one begins", u.Target)
@@ -138,8 +138,8 @@ func (s *session) giveUp(ctx context.Context, reason string) error {
 	return s.journal.save(false)
 }
 
-// takeBack undoes an activation of this boot: the running slot boots next again. The target's mark becomes what it was before, because nothing
-// was attempted within this boot. A switch that somebody else asked for stays.
+// takeBack undoes an activation of this boot: the running slot boots next again. The target's mark becomes what it was
+// before, because nothing was attempted within this boot. A switch that somebody else asked for stays.
 func (s *session) takeBack(ctx context.Context) error {
 	u := s.journal.doc.Update
 	if u == nil || u.State != Activated || u.ActivatedIn != s.obs.bootID {
@@ -191,8 +191,8 @@ func (c *Control) Abort(ctx context.Context) error {
 	return s.giveUp(ctx, "aborted")
 }
 
-// Confirm records that the updater's own verdict on a part's input is good: SWUpdate knows only after the last byte whether the stream was
-// complete and its digest right. part is a partition name, or "firmware".
+// Confirm records that the updater's own verdict on a part's input is good: SWUpdate knows only after the last byte
+// whether the stream was complete and its digest right. part is a partition name, or "firmware".
 func (c *Control) Confirm(ctx context.Context, id, part string) error {
 	s, err := c.begin(ctx)
 	if err != nil {

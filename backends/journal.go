@@ -22,8 +22,9 @@ const (
 	journalNextStep = "mount a file system that both slots share at /data, or set journal.path in " + "/etc/tegra-ota/config.toml"
 )
 
-// journal is the record of the update in flight, on storage that both slots share, and of what is known of each slot. The marks are kept a second
-// time on the ESP, which an update never overwrites: a lost journal must not make a half-written chain look whole.
+// journal is the record of the update in flight, on storage that both slots share, and of what is known of each slot.
+// The marks are kept a second time on the ESP, which an update never overwrites: a lost journal must not make a
+// half-written chain look whole.
 type journal struct {
 	m     *device.Machine
 	where string        // folder, for people
@@ -154,8 +155,8 @@ func (j *journal) loadPublished(cause error) {
 // writable says why a changing verb cannot work, nil if it can.
 func (j *journal) writable() error { return j.refused }
 
-// save puts the document on storage, changed marks on the ESP first. mustCopy makes a failure there fatal: a chain is never made dirty without
-// both.
+// save puts the document on storage, changed marks on the ESP first. mustCopy makes a failure there fatal: a chain is
+// never made dirty without both.
 func (j *journal) save(mustCopy bool) error {
 	if j.refused != nil {
 		return j.refused

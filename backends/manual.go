@@ -6,8 +6,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// Refill gives the running slot full retries and removes what the last switch left over, as nvbootctrl's verify does. It does not end a trial: that
-// is Commit's.
+// Refill gives the running slot full retries and removes what the last switch left over, as nvbootctrl's verify does.
+// It does not end a trial: that is Commit's.
 func (c *Control) Refill(ctx context.Context) error {
 	s, err := c.begin(ctx)
 	if err != nil {
@@ -17,7 +17,8 @@ func (c *Control) Refill(ctx context.Context) error {
 	return s.refill(ctx)
 }
 
-// SetUnbootable makes a slot unbootable on somebody's word. The running slot is left alone: with both slots at 0xFF the firmware boots recovery.
+// SetUnbootable makes a slot unbootable on somebody's word. The running slot is left alone: with both slots at 0xFF the
+// firmware boots recovery.
 func (c *Control) SetUnbootable(ctx context.Context, slot Slot) error {
 	s, err := c.begin(ctx)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 type marksDocument struct {
 	Serial uint64         `json:"serial"`
 	Marks  map[Slot]*Mark `json:"marks"`
-	// Folder is where the journal lies, and Trial the slot that an activated update tries: a new system that does not mount the journal's file
-	// system must not take itself for accepted.
+	// Folder is where the journal lies, and Trial the slot that an activated update tries: a new system that does not
+	// mount the journal's file system must not take itself for accepted.
 	Folder string `json:"journal,omitempty"`
 	Trial  Slot   `json:"trial,omitempty"`
 }

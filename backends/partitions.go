@@ -10,7 +10,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/partition"
 )
 
-// labels are the names a slot's partition may carry, the usual one first: L4TLauncher takes A_APP and APP_a, too (edk2-nvidia L4TLauncher.c).
+// labels are the names a slot's partition may carry, the usual one first: L4TLauncher takes A_APP and APP_a, too
+// (edk2-nvidia L4TLauncher.c).
 func labels(s Slot, name string) []string {
 	if name != "APP" {
 		return []string{Partition(s, name)}
@@ -21,7 +22,8 @@ func labels(s Slot, name string) []string {
 	return []string{"APP_b", "B_APP"}
 }
 
-// FindPartition finds a slot's partition on the disk. The error is Unavailable where there is none, or where two disks carry the label.
+// FindPartition finds a slot's partition on the disk. The error is Unavailable where there is none, or where two disks
+// carry the label.
 func FindPartition(m *device.Machine, s Slot, name string) (partition.Partition, error) {
 	var first error
 	for _, label := range labels(s, name) {
@@ -60,7 +62,8 @@ func mountedSlot(m *device.Machine) (Slot, error) {
 	return None, fmt.Errorf("cannot tell whose root file system is mounted: %s is no slot's APP partition", root)
 }
 
-// disagreement says how the running chain, the launcher's word and the mounted root file system contradict each other; nil if they agree.
+// disagreement says how the running chain, the launcher's word and the mounted root file system contradict each other;
+// nil if they agree.
 func (o observation) disagreement() error {
 	want := o.state.expectedRoot(o.state.Current)
 	switch {

@@ -23,8 +23,8 @@ type step struct {
 	refuse func(s *session, ctx context.Context, a aim) error
 }
 
-// preflight is everything that an install refuses before a byte is written, in the order in which it is told. check, Prepare, Stage and
-// CheckFirmware all run this list, so that check cannot promise what an install then refuses.
+// preflight is everything that an install refuses before a byte is written, in the order in which it is told. check,
+// Prepare, Stage and CheckFirmware all run this list, so that check cannot promise what an install then refuses.
 var preflight = []step{
 	{"update", "the update in flight", func(s *session, _ context.Context, _ aim) error { return s.refuseTrial() }},
 	{"chip", "the chip", func(s *session, _ context.Context, _ aim) error { return s.refuseChip() }},
@@ -102,8 +102,9 @@ func (s *session) refuseESP(_ context.Context, a aim) error {
 	return s.obs.espErr
 }
 
-// refuseForeign refuses to mix with a capsule that is not ours: the firmware would process both, in name order. An image is refused only
-// where that capsule is armed: it would cancel the switch, and be cancelled by it (edk2-nvidia BootChainDxe.c, BootChainCheckAndCancelUpdate).
+// refuseForeign refuses to mix with a capsule that is not ours: the firmware would process both, in name order. An
+// image is refused only where that capsule is armed: it would cancel the switch, and be cancelled by it (edk2-nvidia
+// BootChainDxe.c, BootChainCheckAndCancelUpdate).
 func (s *session) refuseForeign(ctx context.Context, a aim) error {
 	if s.obs.espErr != nil {
 		return nil // reported where the ESP is needed; a switch does without, and nothing was seen on it

@@ -2,8 +2,8 @@ package backends
 
 import "context"
 
-// protectFromDirty makes the other slot unbootable while its chain may be half written: the firmware's own fall-back ignores the journal, and
-// UEFI on T234 refuses no chain (edk2-nvidia T234ResourceConfig.c).
+// protectFromDirty makes the other slot unbootable while its chain may be half written: the firmware's own fall-back
+// ignores the journal, and UEFI on T234 refuses no chain (edk2-nvidia T234ResourceConfig.c).
 func (s *session) protectFromDirty(ctx context.Context, v Verdict) error {
 	other := s.obs.state.Current.Other()
 	u := s.journal.doc.Update
@@ -24,8 +24,8 @@ func (s *session) keepFromFallback(ctx context.Context) error {
 	return s.markOtherUnbootable(ctx)
 }
 
-// markOtherUnbootable makes the slot that does not run unbootable, and the running one bootable if it is not: with both at 0xFF the launcher boots
-// recovery at once, whatever the retry counts say (edk2-nvidia L4TRootfsValidation.c).
+// markOtherUnbootable makes the slot that does not run unbootable, and the running one bootable if it is not: with both
+// at 0xFF the launcher boots recovery at once, whatever the retry counts say (edk2-nvidia L4TRootfsValidation.c).
 func (s *session) markOtherUnbootable(ctx context.Context) error {
 	current := s.obs.state.Current
 	if st := s.obs.state.Slots[current].Status; st != nil && *st == StatusUnbootable {

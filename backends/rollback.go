@@ -7,8 +7,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// Rollback gives up the update on trial and makes the other slot boot next, if that one is whole. It reports whether a reboot is needed. Without a
-// trial it takes back an activation, or does nothing.
+// Rollback gives up the update on trial and makes the other slot boot next, if that one is whole. It reports whether a
+// reboot is needed. Without a trial it takes back an activation, or does nothing.
 func (c *Control) Rollback(ctx context.Context) (reboot bool, message string, err error) {
 	s, err := c.begin(ctx)
 	if err != nil {
@@ -36,8 +36,9 @@ func (c *Control) Rollback(ctx context.Context) (reboot bool, message string, er
 	return false, "nothing to roll back", nil
 }
 
-// rollback switches chains, never installs a capsule: the other chain still holds its old firmware, so the lowest supported version does not forbid
-// it. Without a safe other slot it stays, refills the own retries, and says so. It reports whether a reboot is needed.
+// rollback switches chains, never installs a capsule: the other chain still holds its old firmware, so the lowest
+// supported version does not forbid it. Without a safe other slot it stays, refills the own retries, and says so. It
+// reports whether a reboot is needed.
 func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, error) {
 	u := s.journal.doc.Update
 	own, other := s.obs.state.Current, s.obs.state.Current.Other()
@@ -45,7 +46,8 @@ func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, er
 		u.Verdict = v.givenUp(why)
 	}
 	if v.Outcome == Applied && u.capsule() != nil {
-		// Not half written: it is the system that is given up. Not called whole either, or the same update again would have nothing to do.
+		// Not half written: it is the system that is given up. Not called whole either, or the same update again would
+		// have nothing to do.
 		s.journal.setFirmware(own, Unknown)
 	}
 	if err := s.refuseForeignSwitchOf(other); err != nil {
@@ -67,8 +69,8 @@ func (s *session) rollback(ctx context.Context, v Verdict, why string) (bool, er
 	return true, s.leave(ctx, own, other)
 }
 
-// removeCapsule disarms the update's capsule and removes it. Without an ESP that can wait: the request to the firmware is a variable and is taken
-// back first, and a system that lacks its ESP must not keep its slot for that.
+// removeCapsule disarms the update's capsule and removes it. Without an ESP that can wait: the request to the firmware
+// is a variable and is taken back first, and a system that lacks its ESP must not keep its slot for that.
 func (s *session) removeCapsule(ctx context.Context, u *Update) error {
 	c := u.capsule()
 	if c == nil {
@@ -85,8 +87,8 @@ func (s *session) removeCapsule(ctx context.Context, u *Update) error {
 	return err
 }
 
-// verifyDisplaced judges a boot whose journal is not mounted, by what the ESP remembers. A slot on trial is given up: it lacks what both slots
-// share. An accepted one goes on, and says so.
+// verifyDisplaced judges a boot whose journal is not mounted, by what the ESP remembers. A slot on trial is given up:
+// it lacks what both slots share. An accepted one goes on, and says so.
 func (s *session) verifyDisplaced(ctx context.Context, b *Boot) error {
 	own, other := s.obs.state.Current, s.obs.state.Current.Other()
 	b.State, b.Message = Idle, s.journal.displaced.Error()
@@ -138,7 +140,8 @@ func (s *session) stay(ctx context.Context, why string, cause error) error {
 	return s.journal.save(false)
 }
 
-// tornRuns says that the running root file system may be half written. Only the firmware, or somebody's switch, can have started it.
+// tornRuns says that the running root file system may be half written. Only the firmware, or somebody's switch, can
+// have started it.
 func (s *session) tornRuns() bool {
 	return s.journal.mark(s.obs.state.expectedRoot(s.obs.state.Current)).Rootfs == Torn
 }
@@ -158,8 +161,8 @@ func (s *session) leaveTorn(ctx context.Context, b *Boot) error {
 	return s.leave(ctx, own, other)
 }
 
-// refuseForeignSwitchOf refuses a roll-back that the firmware would cancel. A pending switch to the other slot is what a roll-back interrupted
-// earlier left, and welcome.
+// refuseForeignSwitchOf refuses a roll-back that the firmware would cancel. A pending switch to the other slot is what
+// a roll-back interrupted earlier left, and welcome.
 func (s *session) refuseForeignSwitchOf(other Slot) error {
 	if s.obs.state.BootNext {
 		return fail.New(fail.Unavailable, "cannot roll back to slot %s: the UEFI variable BootNext exists and the firmware then cancels a switch", other).

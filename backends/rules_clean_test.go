@@ -18,7 +18,8 @@ func TestVerifiedSuccessClearsDirty(t *testing.T) {
 	}
 }
 
-// So does one whose system was then not accepted: it is not the firmware that failed. It is installed again with the next update all the same.
+// So does one whose system was then not accepted: it is not the firmware that failed. It is installed again with the
+// next update all the same.
 func TestVerifiedSuccessClearsDirtyEvenIfHealthFails(t *testing.T) {
 	d := newRule(t)
 	d.health("10-no", "exit 1")

@@ -9,8 +9,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/backends/virtual"
 )
 
-// A new root file system can lack what the old one had: the ESP's mount, /data, a configuration that parses. Each is a reason to go back, and none
-// may keep the device in the new slot.
+// A new root file system can lack what the old one had: the ESP's mount, /data, a configuration that parses. Each is a
+// reason to go back, and none may keep the device in the new slot.
 
 // bootLacking boots a system that does not mount some of the usual places.
 func (d *ruleDevice) bootLacking(points ...string) {

@@ -9,7 +9,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/backends"
 )
 
-// The mounted root file system is evidence of its own: chain and launcher may say B while root= in an image's extlinux.conf mounts A.
+// The mounted root file system is evidence of its own: chain and launcher may say B while root= in an image's
+// extlinux.conf mounts A.
 func TestMountedRootIsSeenAndContradictsTheChain(t *testing.T) {
 	d := newRule(t)
 	m, control := d.control()

@@ -23,8 +23,9 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/source"
 )
 
-// The rules_*_test.go files hold one test for each rule of the update flow, named after it: a device is brought into the state that the rule is
-// about, and must not do what the rule forbids. The device is the firmware model with the real efivar backend and the real handlers.
+// The rules_*_test.go files hold one test for each rule of the update flow, named after it: a device is brought into
+// the state that the rule is about, and must not do what the rule forbids. The device is the firmware model with the
+// real efivar backend and the real handlers.
 
 // ruleDevice is a virtual Orin with Control on it.
 type ruleDevice struct {

@@ -1,8 +1,8 @@
-// Package backends decides which slot of a Jetson boots: the slots, what a backend must be able to do, and Control, the verbs every front end
-// calls (SWUpdate, RAUC, Mender, a person).
+// Package backends decides which slot of a Jetson boots: the slots, what a backend must be able to do, and Control, the
+// verbs every front end calls (SWUpdate, RAUC, Mender, a person).
 //
-// Backends (efivar, ...) read and write one kind of boot control and know no update. Control knows updates: it owns the journal and the order
-// of steps that keeps a device bootable wherever the power is cut.
+// Backends (efivar, ...) read and write one kind of boot control and know no update. Control knows updates: it owns the
+// journal and the order of steps that keeps a device bootable wherever the power is cut.
 package backends
 
 import (
@@ -68,8 +68,8 @@ func ParseSlot(name string) (Slot, error) {
 // RootPartition returns the label of a slot's root file system (L4T flash layouts: APP and APP_b).
 func (s Slot) RootPartition() string { return Partition(s, "APP") }
 
-// Partition returns the label of one of a slot's partitions on the disk: APP is APP and APP_b, kernel and kernel-dtb carry the slot in front
-// (L4T flash layouts since R35). None for a name no slot has.
+// Partition returns the label of one of a slot's partitions on the disk: APP is APP and APP_b, kernel and kernel-dtb
+// carry the slot in front (L4T flash layouts since R35). None for a name no slot has.
 func Partition(s Slot, name string) string {
 	switch {
 	case name == "APP" && s == B:

@@ -14,15 +14,15 @@ type Stage struct {
 	Target  Slot
 	// Skipped says that the target holds this version already, whole, and no capsule was kept.
 	Skipped bool
-	// Root names the slot whose root file system, as it is, boots with this firmware unless the update brings an image as well; None where
-	// the update brought one.
+	// Root names the slot whose root file system, as it is, boots with this firmware unless the update brings an image
+	// as well; None where the update brought one.
 	Root Slot
 	// Warnings are doubts for the log that forbid nothing.
 	Warnings []string
 }
 
-// Stage takes a capsule for the target chain: everything that can be refused is refused before a byte is written; then it lies on the ESP,
-// read back, outside the firmware's folder. It arms nothing.
+// Stage takes a capsule for the target chain: everything that can be refused is refused before a byte is written; then
+// it lies on the ESP, read back, outside the firmware's folder. It arms nothing.
 func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed bool) (Stage, error) {
 	s, err := c.begin(ctx)
 	if err != nil {
@@ -74,8 +74,8 @@ func (s *session) openFirmware(ctx context.Context, r io.Reader) (Candidate, Sta
 	return candidate, Stage{Version: v, Target: target, Skipped: s.holds(target, v), Warnings: candidate.Warnings()}, nil
 }
 
-// holds says whether a chain provably has a version: the firmware says so, and the journal calls it whole. Unknown or dirty is never enough: after
-// a cut the version looks right and the images are not (tegra-demo-distro PR 368).
+// holds says whether a chain provably has a version: the firmware says so, and the journal calls it whole. Unknown or
+// dirty is never enough: after a cut the version looks right and the images are not (tegra-demo-distro PR 368).
 func (s *session) holds(slot Slot, v capsule.Version) bool {
 	have := s.obs.state.Slots[slot].Firmware
 	return have != nil && *have == v && s.journal.mark(slot).Firmware == Whole

@@ -9,19 +9,21 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// FirmwareStager applies firmware: it puts a capsule where it can be armed, arms it, takes it back. Control defines it because Control calls it;
-// handlers/firmware implements it. Every call may be interrupted anywhere and repeated.
+// FirmwareStager applies firmware: it puts a capsule where it can be armed, arms it, takes it back. Control defines it
+// because Control calls it; handlers/firmware implements it. Every call may be interrupted anywhere and repeated.
 type FirmwareStager interface {
 	// Ready says what keeps every capsule out, whatever it holds; nil for nothing.
 	Ready(ctx context.Context) error
-	// Open reads the head of a capsule and refuses whatever can be refused without writing: another device's capsule, a version below a floor, a
-	// missing image, an ESP that is not there or too full, a foreign capsule in the firmware's folder.
+	// Open reads the head of a capsule and refuses whatever can be refused without writing: another device's capsule, a
+	// version below a floor, a missing image, an ESP that is not there or too full, a foreign capsule in the firmware's
+	// folder.
 	Open(ctx context.Context, r io.Reader) (Candidate, error)
 	// Pending says what lies where. staged identifies our own capsule; nil when there is none.
 	Pending(ctx context.Context, staged *Staged) (Pending, error)
 	// Verify reads the staged capsule and compares it with what was staged.
 	Verify(ctx context.Context, staged Staged) error
-	// Arm moves the staged capsule into the firmware's folder, syncs, and asks the firmware to process it (OsIndications bit 2, last).
+	// Arm moves the staged capsule into the firmware's folder, syncs, and asks the firmware to process it
+	// (OsIndications bit 2, last).
 	Arm(ctx context.Context, staged Staged) error
 	// Disarm takes an armed capsule back to staging. clearRequest also takes back the request to the firmware; that comes first.
 	Disarm(ctx context.Context, staged Staged, clearRequest bool) error

@@ -121,7 +121,8 @@ func (s *session) slotStatus(slot Slot, v Verdict) *SlotStatus {
 	return st
 }
 
-// dirty says that a chain may be half written now. The mark alone is set before a capsule is armed; until the reboot nothing has been written.
+// dirty says that a chain may be half written now. The mark alone is set before a capsule is armed; until the reboot
+// nothing has been written.
 func (s *session) dirty(slot Slot) bool {
 	if s.journal.mark(slot).Firmware != Dirty {
 		return false

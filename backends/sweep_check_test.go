@@ -64,7 +64,8 @@ func (d *sweepDevice) started(r virtual.BootReport) error {
 	return nil
 }
 
-// inspect checks what must hold at any time, whatever was cut. strict: the storage keeps its promises, so that the journal is never lost.
+// inspect checks what must hold at any time, whatever was cut. strict: the storage keeps its promises, so that the
+// journal is never lost.
 func (d *sweepDevice) inspect(strict bool) error {
 	c, _ := d.control(nil)
 	st, err := c.Status(context.Background())
@@ -145,8 +146,9 @@ func (d *sweepDevice) settle(cold bool) (backends.Boot, []string, error) {
 	return backends.Boot{}, trace, fmt.Errorf("the device reboots without end")
 }
 
-// exhaust lets kernels die after warm resets until the firmware has nothing left, and checks each slot it tries on the way. It uses the device up.
-// dirtyWindow: boot-verify had no chance yet to protect a chain that the firmware was cut in.
+// exhaust lets kernels die after warm resets until the firmware has nothing left, and checks each slot it tries on the
+// way. It uses the device up. dirtyWindow: boot-verify had no chance yet to protect a chain that the firmware was cut
+// in.
 func (d *sweepDevice) exhaust(cold, dirtyWindow bool) error {
 	for i := 0; i < 9; i++ {
 		r, err := d.boot(virtual.BootOptions{Cold: cold && i == 0, Fail: virtual.FailKernel})
@@ -163,8 +165,8 @@ func (d *sweepDevice) exhaust(cold, dirtyWindow bool) error {
 	return nil
 }
 
-// stumble lets the running firmware fail once after a warm reset, so that BootROM starts the other chain while the launcher's register is valid and
-// the status variables count for nothing. It uses the device up.
+// stumble lets the running firmware fail once after a warm reset, so that BootROM starts the other chain while the
+// launcher's register is valid and the status variables count for nothing. It uses the device up.
 func (d *sweepDevice) stumble() error {
 	r, err := d.boot(virtual.BootOptions{Fail: virtual.FailFirmware})
 	if err != nil {

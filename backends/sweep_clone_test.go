@@ -17,7 +17,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/backends/virtual"
 )
 
-// sweepConstant says that neither a verb nor the firmware ever writes a file of a device. Clones share such files: a sweep makes thousands.
+// sweepConstant says that neither a verb nor the firmware ever writes a file of a device. Clones share such files: a
+// sweep makes thousands.
 func sweepConstant(rel string) bool {
 	for _, folder := range []string{"/sys/class", "/proc/device-tree", "/boot/efi/EFI/BOOT", "/dev/disk"} {
 		if strings.HasPrefix(rel, folder+"/") {
@@ -27,8 +28,8 @@ func sweepConstant(rel string) bool {
 	return rel == "/dev/nvme0n1" || rel == "/qspi/board.json"
 }
 
-// What a clone may share with its original, because nobody writes it in the clone: the flash, which verbs do not see, and the root file systems,
-// which only an install writes.
+// What a clone may share with its original, because nobody writes it in the clone: the flash, which verbs do not see,
+// and the root file systems, which only an install writes.
 const (
 	shareFlash = 1 << iota
 	shareRoots
@@ -114,8 +115,8 @@ func copyRegular(src, dst string, e fs.DirEntry) error {
 
 var sweepSeed = maphash.MakeSeed()
 
-// fingerprint tells devices apart by everything that is kept over a boot. Unless it is exact, two half-written chains are the same if the firmware
-// cannot tell them apart: it writes each image anew and compares only the partition table.
+// fingerprint tells devices apart by everything that is kept over a boot. Unless it is exact, two half-written chains
+// are the same if the firmware cannot tell them apart: it writes each image anew and compares only the partition table.
 func (d *sweepDevice) fingerprint(exact bool) (uint64, error) {
 	var h maphash.Hash
 	h.SetSeed(sweepSeed)

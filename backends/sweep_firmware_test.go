@@ -82,7 +82,8 @@ func (r *sweepRun) sweepBoot(t *testing.T, o virtual.BootOptions, tally *sweepTa
 		t.Fatalf("without a cut: %d writes (%v)", report.FirmwareWrites, err)
 	}
 	ways := []virtual.AfterCut{virtual.AfterCutRetry, virtual.AfterCutFlagCleared, virtual.AfterCutBothCleared}
-	// Each write of a whole capsule once; where the same capsule comes in another way, devices that the firmware cannot tell apart once.
+	// Each write of a whole capsule once; where the same capsule comes in another way, devices that the firmware cannot
+	// tell apart once.
 	exact, failed := r.c.name == "capsule" && !r.base.onESP && !testing.Short(), 0
 	for n := 1; n <= report.FirmwareWrites; n++ {
 		for _, way := range ways {

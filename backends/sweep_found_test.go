@@ -32,8 +32,8 @@ func TestPinnedRootIsNotMarkedUnbootableUnderTheOtherChain(t *testing.T) {
 	}
 }
 
-// The running slot was never activated, the other one's firmware may be half written: nothing is good, and an update must be let in. Before, install
-// sent to activate, and activate to install.
+// The running slot was never activated, the other one's firmware may be half written: nothing is good, and an update
+// must be let in. Before, install sent to activate, and activate to install.
 func TestUpdateIsTheCureWhereNoSlotIsGood(t *testing.T) {
 	rig := newSweepRig(t)
 	d, err := rig.used(virtual.NoVariables, false)
@@ -72,7 +72,8 @@ func dirtyChain(t *testing.T) *sweepDevice {
 	return d
 }
 
-// A capsule that should cure a half-written chain made its slot bootable. Refused before anything is erased, it leaves the chain as it was.
+// A capsule that should cure a half-written chain made its slot bootable. Refused before anything is erased, it leaves
+// the chain as it was.
 func TestRefusedCureLeavesTheDirtyChainProtected(t *testing.T) {
 	for name, services := range map[string][]sweepVerb{"count": {sweepCount}, "verify": {sweepVerify}, "both": {sweepCount, sweepVerify}} {
 		d := dirtyChain(t)

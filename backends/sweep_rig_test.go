@@ -22,8 +22,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/device"
 )
 
-// The sweep's device is as small as it can be and still be torn: a root file system is one chunk of the image handler and a bit of the next, so that
-// a cut between the two leaves half of it.
+// The sweep's device is as small as it can be and still be torn: a root file system is one chunk of the image handler
+// and a bit of the next, so that a cut between the two leaves half of it.
 const (
 	sweepAppSize = 1<<20 + 32<<10
 	sweepTries   = 3

@@ -176,8 +176,8 @@ func (w *walk) attempt(o virtual.BootOptions) bool {
 	return false
 }
 
-// unavoidable says that nobody could have kept something half written from booting: boot-verify had no chance since the firmware was cut, or the
-// running firmware died on a device whose launcher knows no unbootable slots.
+// unavoidable says that nobody could have kept something half written from booting: boot-verify had no chance since the
+// firmware was cut, or the running firmware died on a device whose launcher knows no unbootable slots.
 func (w *walk) unavoidable(err error) bool {
 	return w.window && strings.Contains(err.Error(), "half-written chain") || w.died && w.d.redundancy == virtual.NoVariables
 }
@@ -209,7 +209,8 @@ func (w *walk) userspace() bool {
 	return b.Reboot
 }
 
-// TestRandomWalks takes devices through random lives. At the end of each, an update works, unless kernels that die left nothing that boots.
+// TestRandomWalks takes devices through random lives. At the end of each, an update works, unless kernels that die left
+// nothing that boots.
 func TestRandomWalks(t *testing.T) {
 	rig := newSweepRig(t)
 	rapid.Check(t, func(t *rapid.T) {

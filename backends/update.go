@@ -48,7 +48,8 @@ type Update struct {
 	ID     string      `json:"id,omitempty"`
 	State  UpdateState `json:"state"`
 	Target Slot        `json:"target"`
-	// BegunIn and ActivatedIn are boot identities: an update is activated in the boot it was installed in, and judged in a later one.
+	// BegunIn and ActivatedIn are boot identities: an update is activated in the boot it was installed in, and judged
+	// in a later one.
 	BegunIn     string `json:"begun_in"`
 	ActivatedIn string `json:"activated_in,omitempty"`
 	// RootUsable says that the target could boot its root file system before this update touched it.
@@ -56,7 +57,8 @@ type Update struct {
 	// Images by partition name (APP, kernel, kernel-dtb).
 	Images   map[string]*Image `json:"images,omitempty"`
 	Firmware *Firmware         `json:"firmware,omitempty"`
-	// Before is the firmware's last attempt when the capsule was armed: an equal pair afterwards means that no attempt was reported.
+	// Before is the firmware's last attempt when the capsule was armed: an equal pair afterwards means that no attempt
+	// was reported.
 	Before *esrt.Attempt `json:"before,omitempty"`
 	// RequestedByUs says that OsIndications bit 2 was clear before we set it.
 	RequestedByUs bool `json:"requested_by_us,omitempty"`
@@ -65,9 +67,11 @@ type Update struct {
 	CountedIn string `json:"counted_in,omitempty"`
 	// TargetRan says that the target was seen running.
 	TargetRan bool `json:"target_ran,omitempty"`
-	// TargetGaveUp says that the target's launcher marked its slot unbootable after the last retry: its firmware came up, its system did not.
+	// TargetGaveUp says that the target's launcher marked its slot unbootable after the last retry: its firmware came
+	// up, its system did not.
 	TargetGaveUp bool `json:"target_gave_up,omitempty"`
-	// Returns counts boots of the target after it was rolled back: a firmware that does not switch must not make us reboot for ever.
+	// Returns counts boots of the target after it was rolled back: a firmware that does not switch must not make us
+	// reboot for ever.
 	Returns int `json:"returns,omitempty"`
 	// Unfinished says that a roll-back asked for the switch and may not have made the target unbootable yet.
 	Unfinished bool     `json:"unfinished,omitempty"`

@@ -22,13 +22,15 @@ const (
 	armedFile  = "/boot/efi/EFI/UpdateCapsule/TEGRA_BL.Cap"
 )
 
-// requested is OsIndications bit 2, the request to process capsules; others are bits that belong to nobody here, and that no firmware acts on.
+// requested is OsIndications bit 2, the request to process capsules; others are bits that belong to nobody here, and
+// that no firmware acts on.
 const (
 	requested = 1 << 2
 	others    = 1<<40 | 1<<8
 )
 
-// stage puts a file where an installed capsule lies. Its content is none of the firmware's business: nothing here can process a capsule.
+// stage puts a file where an installed capsule lies. Its content is none of the firmware's business: nothing here can
+// process a capsule.
 func (m machine) stage(t *testing.T) backends.Staged {
 	t.Helper()
 	data := []byte("not a capsule, only its place\n")

@@ -18,8 +18,8 @@ import (
 
 var kernelFolder = flag.String("efivarfs", "", "test on the efivarfs that the kernel shows in `folder`: only in the virtual machine of make test-vm")
 
-// all are the attributes of every variable here. The firmware's own BootChainFwCurrent and its like are volatile; from Linux only stored
-// ones can be made.
+// all are the attributes of every variable here. The firmware's own BootChainFwCurrent and its like are volatile; from
+// Linux only stored ones can be made.
 const all = efivarfs.NonVolatile | efivarfs.BootService | efivarfs.Runtime
 
 // machine is a virtual Orin's folder, or, with -efivarfs, the virtual machine that this test runs in: a real kernel and real UEFI

@@ -14,8 +14,9 @@ import (
 	"github.com/tegra-ota/tegra-ota/vm/guest"
 )
 
-// TestReboot asks the firmware for a switch and a capsule, through the code that does so on a device, and looks after the reset. In the virtual
-// machine its first boot asks and its second looks; in a folder the test itself plays generic firmware in between.
+// TestReboot asks the firmware for a switch and a capsule, through the code that does so on a device, and looks after
+// the reset. In the virtual machine its first boot asks and its second looks; in a folder the test itself plays generic
+// firmware in between.
 func TestReboot(t *testing.T) {
 	m := newMachine(t)
 	if !m.kernel {
@@ -45,9 +46,9 @@ func (m machine) beforeReboot(t *testing.T) {
 	m.want(t, efivarfs.OsIndications, u64(requested))
 }
 
-// afterReboot: what was asked for outlived the reset in the firmware's store. The firmware read OsIndications and cleared it, as the UEFI
-// specification wants (2.10, 8.5.4); it knows no capsules from files and none of NVIDIA's variables, so the rest is as it was. That is also
-// what a device looks like whose firmware ignored a capsule.
+// afterReboot: what was asked for outlived the reset in the firmware's store. The firmware read OsIndications and
+// cleared it, as the UEFI specification wants (2.10, 8.5.4); it knows no capsules from files and none of NVIDIA's
+// variables, so the rest is as it was. That is also what a device looks like whose firmware ignored a capsule.
 func (m machine) afterReboot(t *testing.T) {
 	t.Helper()
 	ctx := context.Background()

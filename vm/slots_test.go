@@ -77,7 +77,8 @@ func TestSlots(t *testing.T) {
 	})
 }
 
-// wantState is what the variables say, and the launcher's retry counts: the virtual Orin has them, a machine that is no Tegra has not.
+// wantState is what the variables say, and the launcher's retry counts: the virtual Orin has them, a machine that is no
+// Tegra has not.
 func (m machine) wantState() backends.State {
 	number := func(x uint32) *uint32 { return &x }
 	version := func(v capsule.Version) *capsule.Version { return &v }

@@ -1,8 +1,9 @@
-// Package efivar controls the slots of a T234 or T264 through UEFI variables, as JetPack 5 to 7 keep them, and the launcher's scratch register in
-// the PMC's sysfs.
+// Package efivar controls the slots of a T234 or T264 through UEFI variables, as JetPack 5 to 7 keep them, and the
+// launcher's scratch register in the PMC's sysfs.
 //
-// It depends on no variable that NVIDIA's firmware does not have: RootfsRetryCountA and B, BootChainOsNext, BootChainOsStatus and
-// CapsuleUpdateStatus, which public guides name, are not real (edk2-nvidia: BootChainDxe.c, L4TRootfsValidation.c, DefaultVariableDxe.c).
+// It depends on no variable that NVIDIA's firmware does not have: RootfsRetryCountA and B, BootChainOsNext,
+// BootChainOsStatus and CapsuleUpdateStatus, which public guides name, are not real (edk2-nvidia: BootChainDxe.c,
+// L4TRootfsValidation.c, DefaultVariableDxe.c).
 package efivar
 
 import (
@@ -42,14 +43,15 @@ func New(m *device.Machine, c chip.Chip) *Backend {
 	return &Backend{m: m, vars: efivarfs.New(m), pmc: c.PMC}
 }
 
-// WithNVBootctrl names NVIDIA's nvbootctrl, which refills the running slot's retries where the kernel does not show them; "" looks in the usual folders.
+// WithNVBootctrl names NVIDIA's nvbootctrl, which refills the running slot's retries where the kernel does not show
+// them; "" looks in the usual folders.
 func (b *Backend) WithNVBootctrl(path string) *Backend {
 	b.nvbootctrl = path
 	return b
 }
 
-// Probe says whether this backend is the machine's: yes, no, or yes but broken (an error). T234 and T264 with a readable BootChainFwCurrent
-// are; on other chips UEFI variables do not decide.
+// Probe says whether this backend is the machine's: yes, no, or yes but broken (an error). T234 and T264 with a
+// readable BootChainFwCurrent are; on other chips UEFI variables do not decide.
 func Probe(m *device.Machine, c chip.Chip) (bool, error) {
 	if c.Name != chip.T234.Name && c.Name != chip.T264.Name {
 		return false, nil
@@ -146,7 +148,8 @@ func (b *Backend) readOptional(st *backends.State) error {
 	return err
 }
 
-// number reads a u32; nil when absent. Some releases store a byte (FmpCapsuleSinglePartitionChain's habit), so any width up to four is taken.
+// number reads a u32; nil when absent. Some releases store a byte (FmpCapsuleSinglePartitionChain's habit), so any
+// width up to four is taken.
 func (b *Backend) number(n efivarfs.Name) (*uint32, error) {
 	v, err := b.vars.Read(n)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -16,8 +16,9 @@ import (
 // verifyTimeout leaves RAUC's backend its ten seconds.
 const verifyTimeout = 4 * time.Second
 
-// refillByNVIDIA has NVIDIA's nvbootctrl refill the running slot's retries, for kernels without the counts in sysfs (before 5.15.148). It can do that for
-// the running slot alone. Without the program nothing happens: State.RetriesWritable says so, and check warns.
+// refillByNVIDIA has NVIDIA's nvbootctrl refill the running slot's retries, for kernels without the counts in sysfs
+// (before 5.15.148). It can do that for the running slot alone. Without the program nothing happens:
+// State.RetriesWritable says so, and check warns.
 func (b *Backend) refillByNVIDIA(ctx context.Context, s backends.Slot) error {
 	root, err := b.number(efivarfs.BootChainOsCurrent)
 	if err != nil {
@@ -45,9 +46,9 @@ func (b *Backend) refillByNVIDIA(ctx context.Context, s backends.Slot) error {
 	return nil
 }
 
-// findNVIDIA returns NVIDIA's nvbootctrl: the configured one and no other, else /usr/sbin/nvbootctrl, else the first in device.SearchPath;
-// "" where there is none. Below a root prefix all of these lie inside it. A link of that name to ourselves is not NVIDIA's, and would call
-// itself for ever.
+// findNVIDIA returns NVIDIA's nvbootctrl: the configured one and no other, else /usr/sbin/nvbootctrl, else the first in
+// device.SearchPath; "" where there is none. Below a root prefix all of these lie inside it. A link of that name to
+// ourselves is not NVIDIA's, and would call itself for ever.
 func (b *Backend) findNVIDIA() string {
 	candidates := []string{"/usr/sbin/nvbootctrl"}
 	for _, folder := range strings.Split(device.SearchPath, ":") {
@@ -68,8 +69,8 @@ func (b *Backend) findNVIDIA() string {
 	return ""
 }
 
-// inside says that a path does not lead out of a root prefix: an absolute link there names a program of the device, and would run one of
-// the host.
+// inside says that a path does not lead out of a root prefix: an absolute link there names a program of the device, and
+// would run one of the host.
 func (b *Backend) inside(p string) bool {
 	if !b.m.IsPrefixed() {
 		return true

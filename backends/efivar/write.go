@@ -18,8 +18,8 @@ import (
 // Writable says whether efivarfs can be written; some systems mount it read-only.
 func (b *Backend) Writable(_ context.Context) error { return b.vars.Writable() }
 
-// MarkBootable sets status 0 and full retries. The status comes first: cut between the two, the retry count alone still keeps a slot from booting
-// as long as the scratch register is valid.
+// MarkBootable sets status 0 and full retries. The status comes first: cut between the two, the retry count alone still
+// keeps a slot from booting as long as the scratch register is valid.
 func (b *Backend) MarkBootable(ctx context.Context, s backends.Slot) error {
 	if err := b.setNumber(statusVariable(s), backends.StatusNormal); err != nil {
 		return err
@@ -38,8 +38,8 @@ func (b *Backend) MarkBootable(ctx context.Context, s backends.Slot) error {
 	return b.setRetries(s, n)
 }
 
-// MarkUnbootable sets status 0xFF and no retries: the launcher reads the status only when it initialises its scratch register, and after that the
-// retry counts alone (edk2-nvidia L4TRootfsValidation.c).
+// MarkUnbootable sets status 0xFF and no retries: the launcher reads the status only when it initialises its scratch
+// register, and after that the retry counts alone (edk2-nvidia L4TRootfsValidation.c).
 func (b *Backend) MarkUnbootable(_ context.Context, s backends.Slot) error {
 	if err := b.setNumber(statusVariable(s), backends.StatusUnbootable); err != nil {
 		return err
@@ -62,8 +62,8 @@ func (b *Backend) CancelNext(_ context.Context) error {
 	return b.vars.Delete(efivarfs.BootChainFwNext)
 }
 
-// setNumber writes a u32 and reads it back. The store leaves an equal value alone, because each write wears the flash; it keeps the attributes a
-// variable has, because the firmware refuses others.
+// setNumber writes a u32 and reads it back. The store leaves an equal value alone, because each write wears the flash;
+// it keeps the attributes a variable has, because the firmware refuses others.
 func (b *Backend) setNumber(n efivarfs.Name, value uint32) error {
 	word := uint32(attributes)
 	if v, err := b.vars.Read(n); err == nil {
@@ -83,8 +83,8 @@ func (b *Backend) setNumber(n efivarfs.Name, value uint32) error {
 	return nil
 }
 
-// attribute returns the sysfs file of a slot's retry count, "" where the kernel has none: R35 and R36 kernels place it differently, and kernels
-// before 5.15.148 have none.
+// attribute returns the sysfs file of a slot's retry count, "" where the kernel has none: R35 and R36 kernels place it
+// differently, and kernels before 5.15.148 have none.
 func (b *Backend) attribute(s backends.Slot) string {
 	name := chip.AttrRetryA
 	if s == backends.B {
@@ -114,7 +114,8 @@ func (b *Backend) retries(s backends.Slot) (int, error) {
 	return int(n), nil
 }
 
-// setRetries writes a slot's retry count and reads it back. A kernel without the file is no error: State.RetriesWritable says so, and check warns.
+// setRetries writes a slot's retry count and reads it back. A kernel without the file is no error:
+// State.RetriesWritable says so, and check warns.
 func (b *Backend) setRetries(s backends.Slot, n int) error {
 	file := b.attribute(s)
 	if file == "" {

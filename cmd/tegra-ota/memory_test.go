@@ -61,7 +61,8 @@ func TestMemoryIsConstant(t *testing.T) {
 
 var vmHWM = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// highWater watches a process to its end and returns its largest resident set. wait4's ru_maxrss would hold the test's own from before exec.
+// highWater watches a process to its end and returns its largest resident set. wait4's ru_maxrss would hold the test's
+// own from before exec.
 func highWater(pid int) int64 {
 	var peak int64
 	for {

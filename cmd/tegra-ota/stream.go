@@ -48,7 +48,8 @@ func streams(p cli.Program, args []string) bool {
 	return p.ReadsStdin(args)
 }
 
-// patience is how much longer a call that was told to end goes on draining stdin, so that whoever feeds it is not hit by SIGPIPE at once.
+// patience is how much longer a call that was told to end goes on draining stdin, so that whoever feeds it is not hit
+// by SIGPIPE at once.
 const patience = 2 * time.Second
 
 // feedWorker runs the same call as a child and feeds it stdin to the very end, even when the child has given up or died: a

@@ -71,8 +71,8 @@ func (s *Stager) list(p places) ([]string, error) {
 	return names, nil
 }
 
-// Arm moves the capsule into the firmware's folder and asks the firmware to process it. The request is the last write: cut before it, nothing
-// happens at the next boot.
+// Arm moves the capsule into the firmware's folder and asks the firmware to process it. The request is the last write:
+// cut before it, nothing happens at the next boot.
 func (s *Stager) Arm(ctx context.Context, staged backends.Staged) error {
 	p, err := s.places()
 	if err != nil {
@@ -171,7 +171,8 @@ func (s *Stager) Discard(ctx context.Context, staged backends.Staged) error {
 	return s.DiscardIncomplete(ctx)
 }
 
-// DiscardIncomplete removes whatever lies in our own folder under a capsule's name: nothing there is armed, and no journal entry means nobody needs it.
+// DiscardIncomplete removes whatever lies in our own folder under a capsule's name: nothing there is armed, and no
+// journal entry means nobody needs it.
 func (s *Stager) DiscardIncomplete(_ context.Context) error {
 	p, err := s.places()
 	if err != nil {

@@ -1,8 +1,8 @@
 // Package firmware applies boot firmware: it stages UEFI capsules on the ESP, arms them, and takes them back.
 //
-// A capsule is the only way firmware gets into a stock Orin: UEFI hides the QSPI flash from Linux. The firmware takes any file in
-// EFI/UpdateCapsule of the ESP it booted from when OsIndications bit 2 is set, and deletes it (edk2-nvidia CapsuleUpdateJetson.md). Staging keeps
-// the file outside that folder; arming moves it in and sets the bit, last.
+// A capsule is the only way firmware gets into a stock Orin: UEFI hides the QSPI flash from Linux. The firmware takes
+// any file in EFI/UpdateCapsule of the ESP it booted from when OsIndications bit 2 is set, and deletes it (edk2-nvidia
+// CapsuleUpdateJetson.md). Staging keeps the file outside that folder; arming moves it in and sets the bit, last.
 package firmware
 
 import (

@@ -15,7 +15,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// newLayout is the first release whose firmware can take a payload of R36 and later (L4T R36 release notes; older ones end with ESRT 6155).
+// newLayout is the first release whose firmware can take a payload of R36 and later (L4T R36 release notes; older ones
+// end with ESRT 6155).
 var newLayout = capsule.Version(35<<16 | 5<<8)
 
 // espReserve is kept free beside the capsule: the journal's copies and FAT's own rounding.
@@ -117,7 +118,8 @@ func (s *Stager) checkBoard(c *candidate) error {
 		Then("build the capsule for this board")
 }
 
-// checkRoom wants room for one whole capsule. What an earlier staging or activation of ours left is counted as free, because it is removed first.
+// checkRoom wants room for one whole capsule. What an earlier staging or activation of ours left is counted as free,
+// because it is removed first.
 func (s *Stager) checkRoom(c *candidate) error {
 	free, err := s.m.FreeBytes(c.places.mount)
 	if err != nil {

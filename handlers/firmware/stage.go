@@ -54,7 +54,8 @@ func (c *candidate) finish() error {
 	return c.capsule.VerifySigner(certs...)
 }
 
-// Stage writes the capsule under a temporary name, syncs, checks, renames, syncs folder and file system, and reads back what is on storage.
+// Stage writes the capsule under a temporary name, syncs, checks, renames, syncs folder and file system, and reads back
+// what is on storage.
 func (c *candidate) Stage(ctx context.Context) (backends.Staged, error) {
 	m, p := c.stager.m, c.places
 	if err := m.MkdirAll(p.staging, 0o755); err != nil {
@@ -129,8 +130,9 @@ func (s *Stager) is(file string, staged backends.Staged) (bool, error) {
 	return hex.EncodeToString(h.Sum(nil)) == staged.SHA256, nil
 }
 
-// move renames within the ESP and puts both folders on storage. FAT keeps the entry and the allocation table apart, and a capsule whose entry
-// did not reach the storage is silently absent (wendyos-update), so the whole file system is synced, too.
+// move renames within the ESP and puts both folders on storage. FAT keeps the entry and the allocation table apart, and
+// a capsule whose entry did not reach the storage is silently absent (wendyos-update), so the whole file system is
+// synced, too.
 func (s *Stager) move(from, to string, p places) error {
 	if err := s.m.Rename(from, to); err != nil {
 		return named(to, err)

@@ -12,8 +12,8 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/device"
 )
 
-// BenchmarkInstall writes an image into a slot and compares with the least that could be done: hash, write, sync. The ratio is of the same run, so that
-// it says the same on every machine; read-back is what makes it more than 1.
+// BenchmarkInstall writes an image into a slot and compares with the least that could be done: hash, write, sync. The
+// ratio is of the same run, so that it says the same on every machine; read-back is what makes it more than 1.
 func BenchmarkInstall(b *testing.B) {
 	const size = 64 * mib
 	plain := noise(size, "bench")

@@ -35,8 +35,9 @@ func TestCapsuleCut(t *testing.T) {
 					o.cannotBoot(t, other(b.slot))
 				}
 				if after == "retry" && (phase == "esrt" || phase == "capsule-remove") {
-					// The switch had happened. The firmware finds the capsule again and applies it to the chain that is not active any
-					// more, the old one: nothing that runs on the device can be asked before. What holds is that it is whole.
+					// The switch had happened. The firmware finds the capsule again and applies it to the chain that is
+					// not active any more, the old one: nothing that runs on the device can be asked before. What holds
+					// is that it is whole.
 					b = o.withoutChain(b)
 				}
 				o.untouched(t, b)

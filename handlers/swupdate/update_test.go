@@ -74,7 +74,8 @@ func TestParts(t *testing.T) {
 	})
 	t.Run("firmware only", func(t *testing.T) {
 		parallel(t)
-		// Large enough for SWUpdate 2022.12's exit status, see image: as much as the smallest flash partition takes, for more boards than there are.
+		// Large enough for SWUpdate 2022.12's exit status, see image: as much as the smallest flash partition takes,
+		// for more boards than there are.
 		size := []string{"--size-per-image", "60K"}
 		boards := size
 		for sku := 0; sku < 10; sku++ {

@@ -56,7 +56,8 @@ const (
 	AttrRetryB = "rootfs_retry_count_b"
 )
 
-// The chips. Sources: edk2-nvidia FmpDeviceLib (names, GUIDs: CapsuleUpdateJetson.md, NVIDIA.dec), meta-tegra machine configuration (ids).
+// The chips. Sources: edk2-nvidia FmpDeviceLib (names, GUIDs: CapsuleUpdateJetson.md, NVIDIA.dec), meta-tegra machine
+// configuration (ids).
 var (
 	T234 = Chip{
 		Name: "T234", ID: "0x23", Compatible: "nvidia,tegra234", Required: bup.RequiredT234,
@@ -87,8 +88,8 @@ var (
 // All is the table, newest last.
 var All = []Chip{T194, T234, T264}
 
-// Detect names the chip from the device tree, or, where that is missing, from TEGRA_CHIPID of /etc/nv_boot_control.conf. Two sources that
-// contradict each other are an error naming both.
+// Detect names the chip from the device tree, or, where that is missing, from TEGRA_CHIPID of
+// /etc/nv_boot_control.conf. Two sources that contradict each other are an error naming both.
 func Detect(m *device.Machine) (Chip, error) {
 	var fromTree, fromConf *Chip
 	compatible, treeErr := m.ReadFile("/proc/device-tree/compatible")
@@ -141,8 +142,8 @@ func BootControl(m *device.Machine) map[string]string {
 	return values
 }
 
-// RequiredBy returns the image names that a running firmware wants: those of R35 do not know pva-fw (edk2-nvidia FwImageNames.c, r35.5.0,
-// r35.6.4; r36.3.0 has it).
+// RequiredBy returns the image names that a running firmware wants: those of R35 do not know pva-fw (edk2-nvidia
+// FwImageNames.c, r35.5.0, r35.6.4; r36.3.0 has it).
 func (c Chip) RequiredBy(running capsule.Version) []string {
 	if c.Name == T234.Name && running < capsule.Version(36<<16) {
 		return bup.RequiredT234R35

@@ -43,7 +43,8 @@ func (c *common) report(w io.Writer, program, message string) {
 	fmt.Fprintf(w, "%s: %s\n", program, message)
 }
 
-// plain prints a line a person reads; with priorities it starts with <N>, which systemd's journal takes as syslog priority (sd-daemon(3)).
+// plain prints a line a person reads; with priorities it starts with <N>, which systemd's journal takes as syslog
+// priority (sd-daemon(3)).
 type plain struct{ priorities bool }
 
 var priorities = map[logrus.Level]int{

@@ -88,8 +88,8 @@ func (b *Block) Sync() error {
 	return err
 }
 
-// DropCache makes the next reads come from the storage instead of the page cache, so that a read-back compares what a reboot would see. Call it
-// after Sync: dirty pages cannot be dropped.
+// DropCache makes the next reads come from the storage instead of the page cache, so that a read-back compares what a
+// reboot would see. Call it after Sync: dirty pages cannot be dropped.
 func (b *Block) DropCache() error {
 	if b.device {
 		// BLKFLSBUF also invalidates the buffer cache (ioctl_blk); FADV_DONTNEED alone is only advice there.

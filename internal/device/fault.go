@@ -49,8 +49,8 @@ type Fault struct {
 	reached map[string]bool // names whose creation the cut kept, because a rename that left both names implies it
 }
 
-// undo takes back one change that is not yet on storage. A change of a name is on storage when each folder in dirs was synced; a change of
-// bytes when its file was.
+// undo takes back one change that is not yet on storage. A change of a name is on storage when each folder in dirs was
+// synced; a change of bytes when its file was.
 type undo struct {
 	file  *os.File // bytes of this file, or nil
 	block bool     // the bytes are a partition's, which belong to no file system
@@ -101,8 +101,9 @@ func (f *Fault) cutPower() {
 	f.undo = nil
 }
 
-// Change runs one change of the machine's state, described in words for test output. Without a Fault it just runs it. Packages whose
-// changes do not fit this package's own verbs (a UEFI variable) use it directly; such changes count as on storage at once.
+// Change runs one change of the machine's state, described in words for test output. Without a Fault it just runs it.
+// Packages whose changes do not fit this package's own verbs (a UEFI variable) use it directly; such changes count as
+// on storage at once.
 func (m *Machine) Change(what string, do func() error) error {
 	return m.change(what, func() (*undo, error) { return nil, do() })
 }

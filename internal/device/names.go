@@ -123,8 +123,8 @@ func (m *Machine) SyncDir(path string) error {
 	return err
 }
 
-// SyncFS puts everything on the file system that holds path on storage. A FAT folder that was only fsynced can still be lost with the
-// allocation table, which this flushes.
+// SyncFS puts everything on the file system that holds path on storage. A FAT folder that was only fsynced can still be
+// lost with the allocation table, which this flushes.
 func (m *Machine) SyncFS(path string) error {
 	err := m.Change("sync the file system of "+path, func() error {
 		d, err := os.Open(m.Path(path))

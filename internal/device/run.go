@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// SearchPath is the PATH of the programs that are run, and where others are looked for. The caller's own decides nothing here, because
-// updaters run with anything between none and a user's.
+// SearchPath is the PATH of the programs that are run, and where others are looked for. The caller's own decides
+// nothing here, because updaters run with anything between none and a user's.
 const SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Command is a program of the device to run, without a shell.

@@ -6,8 +6,9 @@ import (
 	"path/filepath"
 )
 
-// ReplaceVolatile gives a file below /run new content in one step for its readers. Such files end with the boot, so a power cut cannot catch
-// them half-done, and a Fault neither counts nor fails them; after a cut they are no longer written.
+// ReplaceVolatile gives a file below /run new content in one step for its readers. Such files end with the boot, so a
+// power cut cannot catch them half-done, and a Fault neither counts nor fails them; after a cut they are no longer
+// written.
 func (m *Machine) ReplaceVolatile(path string, content []byte, perm fs.FileMode) error {
 	if m.fault != nil && m.fault.WasCut() {
 		return ErrPowerCut

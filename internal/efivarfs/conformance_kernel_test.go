@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernelRules are what a plain folder cannot show, because no kernel and no firmware judges what is written to it: that they refuse what
-// the store's checks assume they refuse, and what the store makes of their answers.
+// kernelRules are what a plain folder cannot show, because no kernel and no firmware judges what is written to it: that
+// they refuse what the store's checks assume they refuse, and what the store makes of their answers.
 var kernelRules = []rule{
 	{"kernel: what the store creates is immutable", func(t *testing.T, p place) {
 		n := p.own(t)

@@ -196,5 +196,6 @@ func content(attributes uint32, data string) string {
 	return string(binary.LittleEndian.AppendUint32(nil, attributes)) + data
 }
 
-// long is data that no page or buffer ends within by chance, and that the smallest firmware takes (AAVMF: 1 KiB and more, below 8 KiB).
+// long is data that no page or buffer ends within by chance, and that the smallest firmware takes (AAVMF: 1 KiB and
+// more, below 8 KiB).
 var long = strings.Repeat("tegra-ota 16 by\n", 64)

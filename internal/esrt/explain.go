@@ -6,7 +6,8 @@ import "fmt"
 type Explanation struct {
 	Reason   string
 	NextStep string
-	// Untouched says that the firmware gives up with this code before it erases anything, so the target chain is as whole as it was.
+	// Untouched says that the firmware gives up with this code before it erases anything, so the target chain is as
+	// whole as it was.
 	Untouched bool
 }
 
@@ -16,9 +17,10 @@ const (
 	askVendor  = "keep the serial console's log of the update and report it"
 )
 
-// explanations: 1 to 8 are UEFI's (UEFI 2.10 table 23.16), 4096 on FmpDxe's (edk2 FmpDevicePkg LastAttemptStatus.h), 6144 on NVIDIA's
-// (edk2-nvidia FmpDeviceLib/TegraFmp.c). Untouched follows the order of TegraFmp.c: CheckImage comes first, then the GPT's metadata, then
-// the first write, which erases the head of mb1. 6164 to 6167 belong to the GPT step, which is not named as safe, so they stay dirty.
+// explanations: 1 to 8 are UEFI's (UEFI 2.10 table 23.16), 4096 on FmpDxe's (edk2 FmpDevicePkg LastAttemptStatus.h),
+// 6144 on NVIDIA's (edk2-nvidia FmpDeviceLib/TegraFmp.c). Untouched follows the order of TegraFmp.c: CheckImage comes
+// first, then the GPT's metadata, then the first write, which erases the head of mb1. 6164 to 6167 belong to the GPT
+// step, which is not named as safe, so they stay dirty.
 var explanations = map[uint32]Explanation{
 	1:    {"the firmware reports an unsuccessful update without a cause", askVendor, false},
 	2:    {"the firmware ran out of resources", "free space in the variable store and " + sameAgain, false},

@@ -141,8 +141,8 @@ func NextOf(err error) string {
 	return ""
 }
 
-// Reason returns the message without any next step, for where that has a field of its own. A nested Error's step may stand in the middle,
-// so it is taken out where that Error's text stands.
+// Reason returns the message without any next step, for where that has a field of its own. A nested Error's step may
+// stand in the middle, so it is taken out where that Error's text stands.
 func Reason(err error) string {
 	if err == nil {
 		return ""

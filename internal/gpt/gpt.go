@@ -148,7 +148,8 @@ func (d disk) table(lba uint64) (*Table, error) {
 		if e.Type.IsZero() {
 			continue
 		}
-		// Only the disk bounds a partition, not the header's usable range: the kernel judges the same (block/partitions/efi.c, is_pte_valid).
+		// Only the disk bounds a partition, not the header's usable range: the kernel judges the same
+		// (block/partitions/efi.c, is_pte_valid).
 		if e.FirstLBA > e.LastLBA || e.LastLBA >= d.blocks {
 			return nil, fmt.Errorf("entry %d (%q) spans blocks %d to %d of a disk of %d", e.Number, e.Name, e.FirstLBA, e.LastLBA, d.blocks)
 		}

@@ -105,7 +105,8 @@ func entrySum(b []byte) {
 	sum(b, 512)
 }
 
-// Each part that can be damaged, one at a time, in the primary table: the backup steps in. With the backup gone as well, there is none.
+// Each part that can be damaged, one at a time, in the primary table: the backup steps in. With the backup gone as
+// well, there is none.
 func TestDamage(t *testing.T) {
 	le := binary.LittleEndian
 	tests := []struct {

@@ -27,7 +27,8 @@ func MountedAt(m *device.Machine, p Partition) ([]string, error) {
 	for _, mt := range mounts {
 		source := mt.Source
 		if source == "/dev/root" {
-			// The kernel's word for what it mounted itself, before there was a /dev. An answer that cannot be had is no "not mounted".
+			// The kernel's word for what it mounted itself, before there was a /dev. An answer that cannot be had is no
+			// "not mounted".
 			if source, err = fromCommandLine(m); err != nil {
 				return nil, err
 			}
@@ -191,8 +192,8 @@ var (
 	letteredDisk = regexp.MustCompile(`^((?:s|v|h|xv)d\D+)\d+$`) // sda1, vda1
 )
 
-// parent returns the disk that a partition is on. In sysfs a partition's folder lies in its disk's folder; a stand-in's flat folder only leaves
-// the name.
+// parent returns the disk that a partition is on. In sysfs a partition's folder lies in its disk's folder; a stand-in's
+// flat folder only leaves the name.
 func parent(m *device.Machine, name string) string {
 	if target, err := os.Readlink(m.Path(path.Join(sysBlock, name))); err == nil {
 		if dir := filepath.Base(filepath.Dir(target)); dir != "." && dir != "block" {

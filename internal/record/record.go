@@ -1,7 +1,8 @@
 // Package record keeps one small JSON document on storage so that a power cut never loses it and a torn one is never believed.
 //
-// A document lies in a checked envelope: format, sequence number, SHA-256. On a file system with atomic rename it is one file; on FAT,
-// which has none, two files take turns, so that the older copy is whole while the newer one is written.
+// A document lies in a checked envelope: format, sequence number, SHA-256. On a file system with atomic rename it is
+// one file; on FAT, which has none, two files take turns, so that the older copy is whole while the newer one is
+// written.
 package record
 
 import (
@@ -71,9 +72,9 @@ func (e *envelope) sum() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Load reads the newest whole copy into document and returns its sequence number. Errors: fs.ErrNotExist when there is none;
-// ErrTorn, naming the file, when there are files and no copy is whole. A torn copy beside a whole one is what a power cut leaves on FAT and is
-// not an error.
+// Load reads the newest whole copy into document and returns its sequence number. Errors: fs.ErrNotExist when there is
+// none; ErrTorn, naming the file, when there are files and no copy is whole. A torn copy beside a whole one is what a
+// power cut leaves on FAT and is not an error.
 func (s *Store) Load(document any) (uint64, error) {
 	var best *envelope
 	var torn error

@@ -231,7 +231,8 @@ func TestUnreadableIsNotTorn(t *testing.T) {
 	}
 }
 
-// FuzzLoad: two files of any content. Load never panics, believes nothing without its checksum, and a save afterwards is what is read.
+// FuzzLoad: two files of any content. Load never panics, believes nothing without its checksum, and a save afterwards
+// is what is read.
 func FuzzLoad(f *testing.F) {
 	m := device.New(f.TempDir())
 	s := store(m, record.Alternating)

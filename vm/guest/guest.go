@@ -1,7 +1,7 @@
 // Package guest is what the programs inside the virtual machine of make test-vm share: how they know that they are inside it.
 //
-// Their tests write UEFI variables. On anybody's computer that is the firmware's flash, so they ask here first, and a test that was sent
-// to a real efivarfs must never end up in a plain folder instead.
+// Their tests write UEFI variables. On anybody's computer that is the firmware's flash, so they ask here first, and a
+// test that was sent to a real efivarfs must never end up in a plain folder instead.
 package guest
 
 import (

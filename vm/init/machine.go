@@ -21,8 +21,8 @@ const (
 // mount is one file system of the guest.
 type mount struct{ kind, source, point, options string }
 
-// prepare makes the file systems. A missing efivarfs ends the run here: an empty folder in its place would look like a machine without
-// variables.
+// prepare makes the file systems. A missing efivarfs ends the run here: an empty folder in its place would look like a
+// machine without variables.
 func prepare() error {
 	for _, m := range []mount{
 		{"proc", "proc", "/proc", ""}, {"sysfs", "sysfs", "/sys", ""}, {"devtmpfs", "devtmpfs", "/dev", ""},

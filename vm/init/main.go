@@ -1,5 +1,5 @@
-// Command init is the first and only process of make test-vm's virtual machine. It makes the machine what the tests expect, runs those of
-// this boot, and reports on the console:
+// Command init is the first and only process of make test-vm's virtual machine. It makes the machine what the tests
+// expect, runs those of this boot, and reports on the console:
 //
 //	vm: PASS NAME (seconds)
 //	vm: FAIL NAME (seconds)
@@ -25,7 +25,8 @@ import (
 // program is a compiled test and those of its tests that are to run.
 type program struct{ path, tests string }
 
-// boots says what runs at which boot, from 1. TestReboot comes last on the first boot, because what it leaves is what it looks for on the next.
+// boots says what runs at which boot, from 1. TestReboot comes last on the first boot, because what it leaves is what
+// it looks for on the next.
 var boots = [][]program{
 	{{"/tests/efivarfs.test", "TestConformance"}, {"/tests/vm.test", "TestSlots|TestCapsule|TestCommand"}, {"/tests/vm.test", "TestReboot"}},
 	{{"/tests/vm.test", "TestReboot"}},
