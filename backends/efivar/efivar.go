@@ -73,7 +73,7 @@ func (b *Backend) Name() string { return "efivar" }
 
 // Read reads every variable and retry count.
 func (b *Backend) Read(_ context.Context) (backends.State, error) {
-	st := backends.State{RetryMax: retryMax, Slots: map[backends.Slot]backends.SlotState{}}
+	st := backends.State{Slots: map[backends.Slot]backends.SlotState{}}
 	if err := b.vars.Available(); err != nil {
 		return st, err
 	}
@@ -129,12 +129,8 @@ func (b *Backend) readOptional(st *backends.State) error {
 	if st.Redundancy, err = b.number(efivarfs.RootfsRedundancyLevel); err != nil {
 		return err
 	}
-	limit, err := b.number(efivarfs.RootfsRetryCountMax)
-	if err != nil {
+	if st.RetryMax, err = b.limit(); err != nil {
 		return err
-	}
-	if limit != nil && *limit >= 1 && *limit <= retryMax {
-		st.RetryMax = int(*limit)
 	}
 	if _, err := b.vars.Read(efivarfs.BootNext); err == nil {
 		st.BootNext = true
@@ -167,21 +163,22 @@ func (b *Backend) number(n efivarfs.Name) (*uint32, error) {
 	return &x, nil
 }
 
-// text reads an ASCII variable without its NULs; "" when absent.
+// text reads an ASCII variable; "" when absent.
 func (b *Backend) text(n efivarfs.Name) (string, error) {
 	v, err := b.vars.Read(n)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err != nil {
-		return "", err
+	return v.Text(), err
+}
+
+// limit is how many retries a refill gives: RootfsRetryCountMax as far as two bits hold it.
+func (b *Backend) limit() (int, error) {
+	n, err := b.number(efivarfs.RootfsRetryCountMax)
+	if err != nil || n == nil || *n < 1 || *n > retryMax {
+		return retryMax, err
 	}
-	for i, c := range v.Data {
-		if c == 0 {
-			return string(v.Data[:i]), nil
-		}
-	}
-	return string(v.Data), nil
+	return int(*n), nil
 }
 
 // versions reads SystemFwVersions: a u32 for each chain, 0xFFFFFFFF for unknown; absent before L4T R36.3.

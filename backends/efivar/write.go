@@ -27,13 +27,9 @@ func (b *Backend) MarkBootable(ctx context.Context, s backends.Slot) error {
 	if b.attribute(s) == "" {
 		return b.refillByNVIDIA(ctx, s)
 	}
-	limit, err := b.number(efivarfs.RootfsRetryCountMax)
+	n, err := b.limit()
 	if err != nil {
 		return err
-	}
-	n := retryMax
-	if limit != nil && *limit >= 1 && *limit <= retryMax {
-		n = int(*limit)
 	}
 	return b.setRetries(s, n)
 }

@@ -58,16 +58,19 @@ func printSuffix(_ context.Context, in *cli.Invocation, _ *backends.Control) err
 	return err
 }
 
-func answerRootfsAB(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+// redundant reads boot control and says whether the root file system is redundant.
+func redundant(ctx context.Context, in *cli.Invocation, control *backends.Control) (backends.State, bool, error) {
 	if _, err := arguments(in, 0); err != nil {
-		return err
+		return backends.State{}, false, err
 	}
 	st, err := control.State(ctx)
-	switch {
-	case err != nil:
+	return st, st.Redundancy != nil && *st.Redundancy != 0, err
+}
+
+func answerRootfsAB(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
+	st, yes, err := redundant(ctx, in, control)
+	if err != nil || !yes {
 		return err
-	case st.Redundancy == nil || *st.Redundancy == 0:
-		return nil
 	}
 	return &cli.Answer{Code: fail.Code(1 + st.Current.Index())}
 }
@@ -75,15 +78,9 @@ func answerRootfsAB(ctx context.Context, in *cli.Invocation, control *backends.C
 // answerUnified: firmware and root file system switch together exactly where the root file system is redundant. 69 is
 // nvbootctrl's own answer for no.
 func answerUnified(ctx context.Context, in *cli.Invocation, control *backends.Control) error {
-	if _, err := arguments(in, 0); err != nil {
+	_, yes, err := redundant(ctx, in, control)
+	if err != nil || yes {
 		return err
 	}
-	st, err := control.State(ctx)
-	switch {
-	case err != nil:
-		return err
-	case st.Redundancy == nil || *st.Redundancy == 0:
-		return &cli.Answer{Code: fail.Unavailable}
-	}
-	return nil
+	return &cli.Answer{Code: fail.Unavailable}
 }

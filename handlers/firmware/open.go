@@ -142,8 +142,7 @@ func (s *Stager) text(n efivarfs.Name) (string, error) {
 	if isAbsent(err) {
 		return "", nil
 	}
-	text, _, _ := strings.Cut(string(v.Data), "\x00")
-	return text, err
+	return v.Text(), err
 }
 
 func (c *candidate) warn(format string, args ...any) {

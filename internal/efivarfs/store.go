@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 
 	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
@@ -28,6 +29,12 @@ const attributesSize = 4
 type Variable struct {
 	Attributes uint32
 	Data       []byte
+}
+
+// Text returns the data of a variable that holds ASCII, up to the first NUL.
+func (v Variable) Text() string {
+	text, _, _ := strings.Cut(string(v.Data), "\x00")
+	return text
 }
 
 // Uint32 returns the data of a variable that holds four bytes, little endian.
