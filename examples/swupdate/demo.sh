@@ -54,6 +54,9 @@ release() {
 		run openssl cms -sign -in sw-description -out sw-description.sig -signer ../cert.pem -inkey ../key.pem \
 			-outform DER -nosmimecap -binary
 		printf '%s\n' sw-description sw-description.sig rootfs.img.zst TEGRA_BL.Cap activate | run cpio -o -H crc --quiet -O ../update.swu
+		# cpio fills the last block of 512 bytes with zeros. SWUpdate 2022.12 may close before its client has sent them all,
+		# and the client then reports a failure of what was installed: end the file behind the trailer's 14 bytes of name.
+		truncate -s $(($(LC_ALL=C grep -abo 'TRAILER!!!' ../update.swu | tail -n 1 | cut -d: -f1) + 14)) ../update.swu
 	)
 }
 sum() { sha256sum "$work/release/$1" | cut -d' ' -f1; }

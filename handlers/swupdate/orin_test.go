@@ -207,7 +207,8 @@ func capsule(t *testing.T, l4t string, options ...string) []byte {
 	return read(t, file)
 }
 
-// image is a new root file system, large enough for SWUpdate 2022.12, whose exit status is unreliable for tiny updates.
+// image is a new root file system, larger than a socket's buffer: SWUpdate before 2024.12 may ask for the status of an update
+// that it has sent before the installer has begun, and then calls it failed (fixed by SWUpdate's commit e6b2081b).
 func (o *orin) image(t *testing.T) []byte {
 	t.Helper()
 	return random(3<<20 + 512)
