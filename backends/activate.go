@@ -27,6 +27,11 @@ func (c *Control) Activate(ctx context.Context, id string, slot Slot) (Activatio
 		return Activation{}, err
 	}
 	defer s.end()
+	return s.choose(ctx, id, slot)
+}
+
+// choose decides what an activation means and does it.
+func (s *session) choose(ctx context.Context, id string, slot Slot) (Activation, error) {
 	if s.leaving() {
 		return Activation{}, fail.New(fail.Busy, "cannot activate: slot %s was rolled back and only awaits the reboot", s.obs.state.Current).Then("reboot")
 	}

@@ -211,7 +211,10 @@ func (s *session) giveUpTarget(ctx context.Context, b *Boot, why string) error {
 func (s *session) endAbandoned(ctx context.Context) error {
 	u := s.journal.doc.Update
 	reason, next := "the update lacks its activate step", "add tegra-activate as the update's last step"
-	if u.State == Installing {
+	switch {
+	case u.Outside != nil && u.State == Installing && u.Firmware == nil:
+		reason, next = fmt.Sprintf("slot %s was marked bad, and no install of it was finished", u.Target), "install a complete update, or mark the slot good again"
+	case u.State == Installing:
 		reason, next = "the install was interrupted", "install the update again"
 	}
 	if u.Firmware != nil {

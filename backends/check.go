@@ -44,6 +44,22 @@ func (p Problem) Code() fail.Code {
 type Scope struct {
 	// FirmwareOnly: no root file system, kernel or device tree comes with the update.
 	FirmwareOnly bool
+	// NoFirmware: no capsule comes with the update.
+	NoFirmware bool
+	// Outside: the updater writes the root file system itself.
+	Outside bool
+}
+
+// aim is what an update of this scope is about to do.
+func (sc Scope) aim() aim {
+	a := aim{image: "APP", firmware: !sc.NoFirmware}
+	switch {
+	case sc.FirmwareOnly:
+		a.image, a.alone = "", !sc.NoFirmware
+	case sc.Outside:
+		a.image, a.outside = "", true
+	}
+	return a
 }
 
 // Check finds what would make an update fail, without changing anything. The error says what could not be looked at for
@@ -91,10 +107,7 @@ func (f *findings) warn(check, next, format string, args ...any) {
 
 func (s *session) problems(ctx context.Context, scope Scope) []Problem {
 	f := &findings{list: []Problem{}}
-	a := aim{image: "APP", firmware: true}
-	if scope.FirmwareOnly {
-		a.image = ""
-	}
+	a := scope.aim()
 	s.checkLock(f)
 	for _, p := range preflight {
 		f.fromError(p.check, p.what, p.refuse(s, ctx, a))

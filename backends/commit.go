@@ -15,6 +15,10 @@ func (c *Control) Commit(ctx context.Context) (string, error) {
 		return "", err
 	}
 	defer s.end()
+	return s.commit(ctx)
+}
+
+func (s *session) commit(ctx context.Context) (string, error) {
 	u := s.journal.doc.Update
 	if u != nil && u.State == RolledBack && s.obs.state.Current == u.Target {
 		return "", fail.New(fail.Busy, "cannot commit slot %s: it was rolled back and only awaits the reboot", u.Target).Then("reboot")

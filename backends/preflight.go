@@ -14,6 +14,8 @@ import (
 type aim struct {
 	image    string // partition that is written: APP, kernel or kernel-dtb; "" for none
 	firmware bool   // a capsule is staged
+	alone    bool   // it is known that nothing but the capsule comes
+	outside  bool   // the updater writes the target's root file system itself; its devices are its own affair
 }
 
 // step is one reason why an install is refused.
@@ -30,13 +32,16 @@ var preflight = []step{
 	{"chip", "the chip", func(s *session, _ context.Context, _ aim) error { return s.refuseChip() }},
 	{"slots", "which root file system runs", func(s *session, _ context.Context, _ aim) error { return s.obs.disagreement() }},
 	{"slots", "the slots", func(s *session, _ context.Context, _ aim) error { return s.refuseTornRuns() }},
-	{"redundancy", "the redundancy", func(s *session, _ context.Context, a aim) error { return s.refuseRedundancy(a.image != "") }},
+	{"redundancy", "the redundancy", func(s *session, _ context.Context, a aim) error {
+		return s.refuseRedundancy(a.image != "" || a.outside)
+	}},
 	{"switch", "pending switches", func(s *session, _ context.Context, _ aim) error { return s.refuseForeignSwitch() }},
 	{"efivarfs", "the UEFI variables", func(s *session, ctx context.Context, _ aim) error { return s.backend.Writable(ctx) }},
 	{"journal", "the journal", func(s *session, _ context.Context, _ aim) error { return s.refuseJournal() }},
 	{"esp", "the EFI system partition", (*session).refuseESP},
 	{"capsule", "the firmware's folder for capsules", (*session).refuseForeign},
 	{"capsule", "the certificate of capsule_trust", (*session).refuseStager},
+	{"slots", "the target's root file system", func(s *session, _ context.Context, a aim) error { return s.refuseAlone(a) }},
 	{"partitions", "the target's partitions", (*session).refusePartition},
 }
 
@@ -59,6 +64,17 @@ func (s *session) refuseReadOnly(ctx context.Context) error {
 		return err
 	}
 	return s.refuseJournal()
+}
+
+// refuseAlone: firmware flips the root file system too, so without an image the target's own has to be good.
+func (s *session) refuseAlone(a aim) error {
+	if !a.alone || s.obs.state.pinned() {
+		return nil
+	}
+	if err := s.rootUsable(s.obs.state.Current.Other()); err != nil {
+		return fail.New(fail.Unavailable, "firmware alone would boot slot %s as it is: %w", s.obs.state.Current.Other(), err)
+	}
+	return nil
 }
 
 func (s *session) refuseChip() error {

@@ -36,7 +36,7 @@ func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed
 	if err := s.stage(ctx, id, candidate, result.Skipped, unconfirmed); err != nil {
 		return result, err
 	}
-	if s.journal.doc.Update.Images["APP"] == nil {
+	if u := s.journal.doc.Update; u.Images["APP"] == nil && u.Outside == nil {
 		result.Root = s.obs.state.expectedRoot(result.Target)
 	}
 	if !s.obs.state.pinned() && result.Root != None {

@@ -57,6 +57,8 @@ type Update struct {
 	// Images by partition name (APP, kernel, kernel-dtb).
 	Images   map[string]*Image `json:"images,omitempty"`
 	Firmware *Firmware         `json:"firmware,omitempty"`
+	// Outside is set where an updater writes the target's root file system itself.
+	Outside *Outside `json:"outside,omitempty"`
 	// Before is the firmware's last attempt when the capsule was armed: an equal pair afterwards means that no attempt
 	// was reported.
 	Before *esrt.Attempt `json:"before,omitempty"`
@@ -153,6 +155,9 @@ func (u *Update) end(state UpdateState, reason, next string) {
 
 // incomplete names what keeps the update from being activated, nil if nothing does.
 func (u *Update) incomplete() error {
+	if u.Outside != nil && u.Images["APP"] == nil {
+		return errors.New("the updater has not said that the root file system is complete")
+	}
 	for _, name := range PartitionNames {
 		image := u.Images[name]
 		switch {
@@ -176,6 +181,9 @@ func (u *Update) incomplete() error {
 // settle sets installing or staged after a part came in.
 func (u *Update) settle() {
 	u.State = StagedAll
+	if u.Outside != nil && u.Images["APP"] == nil { // the updater has not said yet that it has finished
+		u.State = Installing
+	}
 	for _, image := range u.Images {
 		if !image.Written {
 			u.State = Installing

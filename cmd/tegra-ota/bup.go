@@ -39,6 +39,10 @@ The capsule's signature is the firmware's to judge, unless capsule_trust in [fir
 				Name: "inspect", Synopsis: "FILE [--spec SPEC --compat COMPAT] [--chip T234] [--json]",
 				Summary: "print what is in a BUP or a capsule, and what a board would take from it", Flags: inspectFlags, Run: inspect,
 			},
+			{
+				Name: "rauc-hook", Synopsis: "slot-install",
+				Summary: "stage a RAUC bundle's capsule: what the bundle's hook runs for an image with hooks=install", Run: raucHook,
+			},
 			{Name: "abort", Summary: "give up the update in flight", Run: abort},
 		},
 	}

@@ -1,5 +1,5 @@
-// Command tegra-ota holds every executable that runs on the device: tegra-bup, tegra-image, tegra-bootctl and
-// tegra-boot-verify.
+// Command tegra-ota holds every executable that runs on the device: tegra-bup, tegra-image, tegra-bootctl,
+// tegra-boot-verify and tegra-boot-handler.
 //
 // The name it is called by decides which one it is; called as tegra-ota, its first argument does. One binary carries the run
 // time and the libraries once, which matters on a root file system that exists twice.
@@ -19,7 +19,7 @@ import (
 
 // programs are the executables, in the order help lists them.
 func programs() []cli.Program {
-	return []cli.Program{bupProgram(), imageProgram(), bootctlProgram(), bootVerifyProgram()}
+	return []cli.Program{bupProgram(), imageProgram(), bootctlProgram(), bootVerifyProgram(), bootHandlerProgram()}
 }
 
 func main() { os.Exit(run()) }
@@ -32,8 +32,11 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	name, args := filepath.Base(os.Args[0]), os.Args[1:]
-	if find(name) == nil && len(args) > 0 {
+	if find(name) == nil && handlerNames[name] == "" && len(args) > 0 {
 		name, args = args[0], args[1:]
+	}
+	if verb := handlerNames[name]; verb != "" {
+		name, args = "tegra-boot-handler", handlerArguments(verb, args)
 	}
 	p := find(name)
 	if p == nil {
@@ -47,6 +50,15 @@ func run() int {
 		env.Stdin = workerStdin(ctx)
 	}
 	return cli.Run(ctx, env, *p)
+}
+
+// handlerArguments are those of a handler of RAUC's. RAUC 1.8 passes on what the bundle's manifest says for another one; that is
+// not meant for us.
+func handlerArguments(verb string, args []string) []string {
+	if os.Getenv("RAUC_BUNDLE_MOUNT_POINT") != "" {
+		args = nil
+	}
+	return append([]string{verb}, args...)
 }
 
 // find returns the program of a name. nvbootctrl is tegra-bootctl under NVIDIA's name: it speaks NVIDIA's commands, so that

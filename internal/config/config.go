@@ -33,6 +33,7 @@ type Config struct {
 	Boot       Boot     `toml:"boot"`
 	Firmware   Firmware `toml:"firmware"`
 	ESP        ESP      `toml:"esp"`
+	RAUC       RAUC     `toml:"rauc"`
 }
 
 // Journal says where the record of the update in flight lies.
@@ -69,6 +70,14 @@ type ESP struct {
 	MountPoint string `toml:"mount_point" validate:"omitempty,startswith=/"`
 }
 
+// RAUC says how RAUC's system.conf names the slots, A's name first.
+type RAUC struct {
+	// Bootnames are the values of bootname=, by which RAUC and its bootloader backend name a slot. RAUC allows no blanks in them.
+	Bootnames []string `toml:"bootnames" validate:"len=2,unique,dive,required,excludesall= \t\n"`
+	// Slots are the names of the sections [slot.NAME] that have them; accepted where a bootname is.
+	Slots []string `toml:"slots" validate:"len=2,unique,dive,required,excludesall= \t\n"`
+}
+
 // Duration is a time.Duration written as "60s" in TOML.
 type Duration time.Duration
 
@@ -89,7 +98,7 @@ func Default() Config {
 		RebootCommand: []string{"/usr/bin/systemctl", "reboot"},
 		HealthFolder:  "/etc/tegra-ota/health.d",
 		HealthTimeout: Duration(60 * time.Second),
-	}}
+	}, RAUC: RAUC{Bootnames: []string{"A", "B"}, Slots: []string{"rootfs.0", "rootfs.1"}}}
 }
 
 // Load reads the device's own file. Where there is none, the configuration is the default.
@@ -163,6 +172,12 @@ func validationError(path string, err error) error {
 		rule = "must be empty or one of: " + f.Param()
 	case "min":
 		rule = "is too small, the least is " + limit(f)
+	case "len":
+		rule = "must name both slots, A's first"
+	case "unique":
+		rule = "must not name both slots alike"
+	case "excludesall":
+		rule = "must not contain blanks"
 	case "max":
 		rule = "is too large, the most is " + limit(f)
 	}

@@ -1,0 +1,93 @@
+package backends
+
+import "context"
+
+// SetPrimary makes a slot boot next on an updater's word, and bootable with it. For the slot that does not run it is
+// Activate; after SetBad in the same boot it also says that the updater has written the slot completely. For the running
+// slot it takes an activation back.
+func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot) (Activation, error) {
+	s, err := c.begin(ctx)
+	if err != nil {
+		return Activation{}, err
+	}
+	defer s.end()
+	if slot != s.obs.state.expectedRoot(s.obs.state.Current) {
+		if err := s.vouch(id, slot); err != nil {
+			return Activation{}, err
+		}
+		return s.choose(ctx, "", slot)
+	}
+	if err := s.obs.disagreement(); err != nil {
+		return Activation{}, err
+	}
+	a, err := s.choose(ctx, "", s.obs.state.Current)
+	if err != nil {
+		return a, err
+	}
+	a.Slot = slot
+	return a, s.refill(ctx)
+}
+
+// ActivateFirmwareOnly activates the update of an id if it is staged and holds firmware and nothing else, as an updater
+// that switches slots only for images never would. done is false where there is nothing of that kind.
+func (c *Control) ActivateFirmwareOnly(ctx context.Context, id string) (a Activation, done bool, err error) {
+	s, err := c.begin(ctx)
+	if err != nil {
+		return a, false, err
+	}
+	defer s.end()
+	u := s.journal.doc.Update
+	if !s.continuesAs(u, id) || u.Firmware == nil || u.Outside != nil || len(u.Images) > 0 {
+		return a, false, nil
+	}
+	a, err = s.choose(ctx, id, None)
+	return a, err == nil, err
+}
+
+// Primary returns the slot whose root file system boots next, as far as it can be known; None if that one is bad.
+func (c *Control) Primary(ctx context.Context) (Slot, error) {
+	s, err := c.read(ctx)
+	if err != nil {
+		return None, err
+	}
+	slot := s.obs.state.expectedRoot(s.next())
+	if !s.good(slot) {
+		return None, nil
+	}
+	return slot, nil
+}
+
+// Good says whether a slot may boot: not marked unbootable, not half written.
+func (c *Control) Good(ctx context.Context, slot Slot) (bool, error) {
+	s, err := c.read(ctx)
+	if err != nil {
+		return false, err
+	}
+	return s.good(slot), nil
+}
+
+// good does not ask for the retries: a count of 0 ends in the fall-back, and the firmware then sets the status itself.
+func (s *session) good(slot Slot) bool {
+	if st := s.obs.state.Slots[slot].Status; st != nil && *st == StatusUnbootable {
+		return false
+	}
+	// The mark of a capsule stays until its boot is judged; on trial the chain runs, and boot-verify decides.
+	tried := slot == s.obs.state.Current && s.onTrial()
+	return s.journal.mark(slot).Rootfs != Torn && (tried || !s.dirty(slot))
+}
+
+// Booted returns the slot whose root file system is mounted at /. The error is Unavailable where chain, launcher and mount
+// contradict each other: nobody guesses then.
+func (c *Control) Booted(ctx context.Context) (Slot, error) {
+	o, err := c.observe(ctx)
+	if err != nil {
+		return None, err
+	}
+	if err := o.disagreement(); err != nil {
+		return None, err
+	}
+	if o.root != None {
+		return o.root, nil
+	}
+	return o.state.expectedRoot(o.state.Current), nil // the launcher said so; a mapped root need not show its partition
+}
