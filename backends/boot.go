@@ -213,7 +213,7 @@ func (s *session) endAbandoned(ctx context.Context) error {
 	reason, next := "the update lacks its activate step", "add tegra-activate as the update's last step"
 	switch {
 	case u.Outside != nil && u.State == Installing && u.Firmware == nil:
-		reason, next = fmt.Sprintf("slot %s was marked bad, and no install of it was finished", u.Target), "install a complete update, or mark the slot good again"
+		reason, next = fmt.Sprintf("slot %s was marked bad, and no install of it was finished", u.Target), "install a complete update"
 	case u.State == Installing:
 		reason, next = "the install was interrupted", "install the update again"
 	}

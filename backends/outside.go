@@ -5,8 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
@@ -17,7 +15,9 @@ type Outside struct {
 	// Before is the target's mark when the updater began.
 	Before Mark `json:"before"`
 	// Head is SHA-256 of the first bytes of the target's root file system then, "" if they cannot be read. As long as
-	// they are the same nobody has written an image: every file system keeps identity and times up there.
+	// they are the same, within one boot, nobody has begun to write an image: RAUC writes from the front, and every file
+	// system keeps identity and times up there. After a power cut they prove nothing: what was written later may have
+	// reached the storage first.
 	Head string `json:"head,omitempty"`
 }
 
@@ -173,7 +173,7 @@ func (s *session) vouch(id string, slot Slot) error {
 	if u == nil || u.Outside == nil || u.Target != slot || !s.continuesAs(u, id) || u.Images["APP"] != nil {
 		return nil
 	}
-	if u.Outside.Before.Rootfs == Torn && (u.Outside.Head == "" || s.unwritten(u)) {
+	if u.Outside.Before.Rootfs == Torn && (u.Outside.Head == "" || s.unwritten(u)) { // continuesAs: it began in this boot
 		return fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written, and nothing was written to it since", slot).
 			Then("install a complete update")
 	}
@@ -187,9 +187,9 @@ func (s *session) markedOnly(u *Update, slot Slot) bool {
 	return u != nil && u.Outside != nil && u.Target == slot && len(u.Images) == 0 && s.journal.mark(slot).Rootfs == Torn && s.unwritten(u)
 }
 
-// unwritten says that the target's first bytes are provably what they were when the updater began.
+// unwritten says that the target's first bytes are provably what they were when the updater began, in this boot.
 func (s *session) unwritten(u *Update) bool {
-	return u.Outside.Head != "" && s.head(u.Target) == u.Outside.Head
+	return u.BegunIn == s.obs.bootID && u.Outside.Head != "" && s.head(u.Target) == u.Outside.Head
 }
 
 // head digests the first bytes of a slot's root file system; "" if they cannot be read.
@@ -198,14 +198,10 @@ func (s *session) head(slot Slot) string {
 	if err != nil {
 		return ""
 	}
-	f, err := os.Open(p.Host)
-	if err != nil {
+	b, err := s.m.ReadHead(p.Node, headSize)
+	if err != nil || len(b) == 0 {
 		return ""
 	}
-	defer f.Close()
-	h := sha256.New()
-	if n, err := io.Copy(h, io.LimitReader(f, headSize)); err != nil || n == 0 {
-		return ""
-	}
-	return hex.EncodeToString(h.Sum(nil))
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
 }

@@ -49,6 +49,21 @@ func (m *Machine) OpenBlock(path string) (*Block, error) {
 	return &Block{m: m, f: f, path: path, size: size, device: isDevice}, nil
 }
 
+// ReadHead returns the first bytes of a partition, at most n of them, as anybody who reads it now sees them: what was written
+// and is not on storage yet is among them.
+func (m *Machine) ReadHead(path string, n int64) ([]byte, error) {
+	host, err := m.Resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(host, os.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, n))
+}
+
 // Size returns the partition's size in bytes.
 func (b *Block) Size() int64 { return b.size }
 
