@@ -1,4 +1,4 @@
-# make demo and make test do all their set-up on a fresh Debian 12; both need root (packages, loop devices).
+# make demo, make demo-rauc and make test do all their set-up on a fresh Debian 12, as root (packages, loop devices).
 PREFIX ?= /usr
 DESTDIR ?=
 LUA_VERSION ?= 5.3
@@ -12,9 +12,11 @@ BUDGET = 7340032
 LDFLAGS = -s -w -X github.com/tegra-ota/tegra-ota/internal/cli.Version=$(VERSION)
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 LIBEXEC = $(PREFIX)/libexec/tegra-ota
-NAMES = tegra-bup tegra-image tegra-bootctl tegra-boot-verify
+# Executables of the device, all one binary. The last three are RAUC's handlers, which it runs without arguments.
+NAMES = tegra-bup tegra-image tegra-bootctl tegra-boot-verify tegra-boot-handler \
+	tegra-rauc-pre-install tegra-rauc-post-install tegra-rauc-system-info
 
-.PHONY: all setup build demo test test-vm static oldest unit size fuzz bench install clean
+.PHONY: all setup build demo demo-rauc test test-vm static oldest unit size fuzz bench install clean
 all: build
 
 setup:
@@ -29,6 +31,10 @@ build:
 demo: setup
 	@$(MAKE) --no-print-directory build
 	@examples/swupdate/demo.sh build
+
+demo-rauc: setup
+	@$(MAKE) --no-print-directory build
+	@examples/rauc/demo.sh build
 
 test: setup
 	@$(MAKE) --no-print-directory static oldest unit size
@@ -86,11 +92,16 @@ install: build
 		to="$(DESTDIR)$(UNITDIR)/$${unit#init/systemd/}"; \
 		install -D -m 644 "$$unit" "$$to" && sed -i 's,/usr/libexec/tegra-ota,$(LIBEXEC),g' "$$to" || exit 1; \
 	done
+	install -D -m 644 init/tmpfiles.d/tegra-ota.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/tegra-ota.conf
 	install -d -m 755 $(DESTDIR)/etc/tegra-ota/health.d
 	install -m 644 examples/swupdate/config.toml $(DESTDIR)/etc/tegra-ota/config.toml.example
 	install -d $(DESTDIR)$(PREFIX)/share/doc/tegra-ota/examples/swupdate
 	install -m 644 examples/swupdate/sw-description examples/swupdate/swupdate.cfg \
 		$(DESTDIR)$(PREFIX)/share/doc/tegra-ota/examples/swupdate
+	find examples/rauc -type f ! -name demo.sh | while read -r file; do \
+		to="$(DESTDIR)$(PREFIX)/share/doc/tegra-ota/$$file"; mode=644; test ! -x "$$file" || mode=755; \
+		install -D -m $$mode "$$file" "$$to" && sed -i 's,/usr/libexec/tegra-ota,$(LIBEXEC),g' "$$to" || exit 1; \
+	done
 
 clean:
 	rm -rf build
