@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"fmt"
+	"strings"
 
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
@@ -46,8 +48,8 @@ post-install activates it.`,
 				}),
 			backendVerb("get-current", "", "print the bootname of the slot whose root file system is mounted", 0,
 				func(ctx context.Context, b rauc.Backend, _ []string) error { return b.GetCurrent(ctx) }),
-			{Name: "pre-install", Summary: "refuse a bundle that could not be installed, before the first byte", Run: preInstall},
-			{Name: "post-install", Summary: "activate a bundle that holds firmware alone", Run: postInstall},
+			{Name: "pre-install", Summary: "refuse a bundle that could not be installed, before the first byte", Run: told(preInstall)},
+			{Name: "post-install", Summary: "activate a bundle that holds firmware alone", Run: told(postInstall)},
 			{Name: "system-info", Summary: "print board and firmware versions as RAUC's variables", Run: systemInfo},
 		},
 	}
@@ -83,6 +85,18 @@ func backendVerb(name, synopsis, summary string, n int, call func(context.Contex
 		warn := func(text string) { in.Log.Warn(text) }
 		return call(ctx, rauc.Backend{Control: control, Names: names, Stdout: in.Stdout, Warn: warn}, args)
 	}}
+}
+
+// told also says on stdout why a handler failed, in the form that RAUC passes on to whoever watches the install (RAUC 1.8 logs
+// it, run); beyond that it tells the exit code alone.
+func told(handler func(context.Context, *cli.Invocation) error) func(context.Context, *cli.Invocation) error {
+	return func(ctx context.Context, in *cli.Invocation) error {
+		err := handler(ctx, in)
+		if err != nil {
+			_, _ = fmt.Fprintf(in.Stdout, "<< error %s\n", strings.ReplaceAll(err.Error(), "\n", "; "))
+		}
+		return err
+	}
 }
 
 // preInstall is the veto: RAUC runs it before it marks or writes anything.

@@ -14,19 +14,26 @@ func TestMakeInstall(t *testing.T) {
 	parallel(t)
 	dest := t.TempDir()
 	tool(t, filepath.Join(suite.glue, "..", ".."), "make", "--no-print-directory", "install", "DESTDIR="+dest, "PREFIX=/usr", "LUA_VERSION=5.4")
-	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify"} {
+	handlers := map[string]bool{"tegra-rauc-pre-install": true, "tegra-rauc-post-install": true, "tegra-rauc-system-info": true}
+	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-boot-handler",
+		"tegra-rauc-pre-install", "tegra-rauc-post-install", "tegra-rauc-system-info"} {
 		link := filepath.Join(dest, "usr/libexec/tegra-ota", name)
 		if to, err := os.Readlink(link); err != nil || to != "tegra-ota" {
 			t.Errorf("%s leads to %q, %v; want the relative tegra-ota", link, to, err)
 		}
-		if out, err := exec.Command(link, "--version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), name+" ") {
+		program := name
+		if handlers[name] { // names of RAUC's handlers for the boot handler's verbs
+			program = "tegra-boot-handler"
+		}
+		if out, err := exec.Command(link, "--version").CombinedOutput(); err != nil || !strings.HasPrefix(string(out), program+" ") {
 			t.Errorf("%s --version: %v: %s", name, err, out)
 		}
 	}
 	if out, err := exec.Command(filepath.Join(dest, "usr/bin/tegra-bootctl"), "--version").CombinedOutput(); err != nil {
 		t.Errorf("/usr/bin/tegra-bootctl: %v: %s", err, out)
 	}
-	for _, file := range []string{"usr/share/lua/5.4/swupdate_handlers.lua", "etc/tegra-ota/config.toml.example", "etc/tegra-ota/health.d"} {
+	for _, file := range []string{"usr/share/lua/5.4/swupdate_handlers.lua", "etc/tegra-ota/config.toml.example", "etc/tegra-ota/health.d",
+		"usr/lib/tmpfiles.d/tegra-ota.conf", "usr/share/doc/tegra-ota/examples/rauc/system.conf"} {
 		if _, err := os.Stat(filepath.Join(dest, file)); err != nil {
 			t.Error(err)
 		}
@@ -40,10 +47,17 @@ var stockUnits = []string{"nv-l4t-bootloader-config", "nv_update_verifier", "l4t
 func verifyUnits(t *testing.T, dest string) {
 	t.Helper()
 	units := filepath.Join(dest, "usr/lib/systemd/system")
+	// RAUC's own unit, of Debian's rauc-service, gets the drop-in of the examples.
+	dropIn := filepath.Join(units, "rauc.service.d")
+	if err := os.Mkdir(dropIn, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dropIn, "50-tegra-ota.conf"),
+		read(t, filepath.Join(dest, "usr/share/doc/tegra-ota/examples/rauc/rauc.service.d/50-tegra-ota.conf")))
 	// systemd-analyze looks for the programs on this machine.
 	err := filepath.WalkDir(units, func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
-			text := strings.ReplaceAll(string(read(t, path)), "ExecStart=/", "ExecStart="+dest+"/")
+			text := strings.ReplaceAll(string(read(t, path)), "ExecStart=/usr/libexec/", "ExecStart="+dest+"/usr/libexec/")
 			write(t, path, []byte(text))
 		}
 		return err
@@ -52,7 +66,9 @@ func verifyUnits(t *testing.T, dest string) {
 		t.Fatal(err)
 	}
 	args := []string{"verify", "--man=no"}
-	for _, unit := range []string{"tegra-boot-count.service", "tegra-boot-verify.service", "tegra-ota-committed.target", "tegra-ota-committed.path"} {
+	for _, unit := range []string{"tegra-boot-count.service", "tegra-boot-verify.service",
+		"tegra-ota-committed.target", "tegra-ota-committed.path",
+		"tegra-rauc-mark-good.service"} {
 		args = append(args, filepath.Join(units, unit))
 	}
 	for _, unit := range stockUnits {
@@ -63,7 +79,7 @@ func verifyUnits(t *testing.T, dest string) {
 			t.Errorf("the drop-in of %s does not disable it:\n%s", unit, dropIn)
 		}
 	}
-	c := exec.Command("systemd-analyze", append(args, "swupdate.service")...)
+	c := exec.Command("systemd-analyze", append(args, "swupdate.service", "rauc.service")...)
 	c.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+units+":")
 	if out, err := c.CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
