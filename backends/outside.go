@@ -14,11 +14,18 @@ import (
 type Outside struct {
 	// Before is the target's mark when the updater began.
 	Before Mark `json:"before"`
-	// Head is SHA-256 of the first bytes of the target's root file system then, "" if they cannot be read. As long as
-	// they are the same, within one boot, nobody has begun to write an image: RAUC writes from the front, and every file
-	// system keeps identity and times up there. After a power cut they prove nothing: what was written later may have
-	// reached the storage first.
+	// Then is how the target's root file system looked when it began.
+	Then Look `json:"then"`
+}
+
+// Look tells whether somebody wrote to a slot's root file system, within one boot: after a power cut it proves nothing,
+// because what was written later may have reached the storage first.
+type Look struct {
+	// Head is SHA-256 of its first bytes, "" if they cannot be read. An image is written from the front, and every file
+	// system keeps identity and times up there; but the same image may be written twice.
 	Head string `json:"head,omitempty"`
+	// Writes changes with what reaches the storage, which an updater waits for before it says that it has finished.
+	Writes string `json:"writes,omitempty"`
 }
 
 // headSize covers the superblocks of ext4, squashfs and EROFS, and ext4's group descriptors.
@@ -53,7 +60,7 @@ func (s *session) beginOutside(ctx context.Context, id string, target Slot) (war
 			return nil, fail.New(fail.IO, "%w (the running slot %s must be bootable before the other is marked, so nothing was)", err, current)
 		}
 	}
-	began := Outside{Before: s.journal.mark(target), Head: s.head(target)}
+	began := Outside{Before: s.journal.mark(target), Then: s.look(target)}
 	if old := s.journal.doc.Update; old != nil && old.Outside != nil && old.Target == target && s.unwritten(old) {
 		began.Before = old.Outside.Before // marked twice, and not written in between
 	}
@@ -173,7 +180,7 @@ func (s *session) vouch(id string, slot Slot) error {
 	if u == nil || u.Outside == nil || u.Target != slot || !s.continuesAs(u, id) || u.Images["APP"] != nil {
 		return nil
 	}
-	if u.Outside.Before.Rootfs == Torn && (u.Outside.Head == "" || s.unwritten(u)) { // continuesAs: it began in this boot
+	if u.Outside.Before.Rootfs == Torn && (u.Outside.Then.Head == "" || s.unwritten(u)) { // continuesAs: it began in this boot
 		return fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written, and nothing was written to it since", slot).
 			Then("install a complete update")
 	}
@@ -187,21 +194,22 @@ func (s *session) markedOnly(u *Update, slot Slot) bool {
 	return u != nil && u.Outside != nil && u.Target == slot && len(u.Images) == 0 && s.journal.mark(slot).Rootfs == Torn && s.unwritten(u)
 }
 
-// unwritten says that the target's first bytes are provably what they were when the updater began, in this boot.
+// unwritten says that provably nobody wrote to the target since the updater began, in this boot.
 func (s *session) unwritten(u *Update) bool {
-	return u.BegunIn == s.obs.bootID && u.Outside.Head != "" && s.head(u.Target) == u.Outside.Head
+	return u.BegunIn == s.obs.bootID && u.Outside.Then.Head != "" && s.look(u.Target) == u.Outside.Then
 }
 
-// head digests the first bytes of a slot's root file system; "" if they cannot be read.
-func (s *session) head(slot Slot) string {
+// look sees nothing where the slot's partition cannot be found or read.
+func (s *session) look(slot Slot) Look {
 	p, err := FindPartition(s.m, slot, "APP")
 	if err != nil {
-		return ""
+		return Look{}
 	}
 	b, err := s.m.ReadHead(p.Node, headSize)
 	if err != nil || len(b) == 0 {
-		return ""
+		return Look{}
 	}
 	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:])
+	writes, _ := s.m.WriteCount(p.Node) // without it the first bytes have to do
+	return Look{Head: hex.EncodeToString(sum[:]), Writes: writes}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -62,6 +63,33 @@ func (m *Machine) ReadHead(path string, n int64) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.LimitReader(f, n))
+}
+
+// WriteCount returns a text that is another one after anything was written to a partition and has left the page cache, within
+// one boot: the kernel's count of sectors written to a block device (Documentation/block/stat.rst), the time of change of a file
+// that stands in for one.
+func (m *Machine) WriteCount(path string) (string, error) {
+	host, err := m.Resolve(path)
+	if err != nil {
+		return "", err
+	}
+	var st unix.Stat_t
+	if err := unix.Stat(host, &st); err != nil {
+		return "", &fs.PathError{Op: "stat", Path: path, Err: err}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
+		return fmt.Sprintf("%d.%09d", st.Mtim.Sec, st.Mtim.Nsec), nil
+	}
+	// A node is this kernel's, whatever folder leads to it.
+	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Rdev), unix.Minor(st.Rdev)))
+	if err != nil {
+		return "", err
+	}
+	const sectorsWritten = 6 // counted from 0
+	if fields := strings.Fields(string(text)); len(fields) > sectorsWritten {
+		return fields[sectorsWritten], nil
+	}
+	return "", &fs.PathError{Op: "count writes", Path: path, Err: unix.EINVAL}
 }
 
 // Size returns the partition's size in bytes.
