@@ -67,7 +67,7 @@ size:
 
 # Every fuzz target for FUZZTIME; go test takes one target of one package at a time.
 fuzz: setup
-	@grep -rlE --include='*_test.go' '^func Fuzz' backends cmd formats handlers internal | xargs -n 1 dirname | sort -u | \
+	@grep -rlE --include='*_test.go' '^func Fuzz' backends cmd formats handlers internal rauc | xargs -n 1 dirname | sort -u | \
 	while read -r dir; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go | while read -r target; do \
 			echo "$$dir $$target"; \

@@ -1,6 +1,10 @@
 package backends
 
-import "context"
+import (
+	"context"
+
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
 
 // SetPrimary makes a slot boot next on an updater's word, and bootable with it. For the slot that does not run it is
 // Activate; after SetBad in the same boot it also says that the updater has written the slot completely. For the running
@@ -18,7 +22,7 @@ func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot) (Activat
 		return s.choose(ctx, "", slot)
 	}
 	if err := s.obs.disagreement(); err != nil {
-		return Activation{}, err
+		return Activation{}, fail.New(fail.Unavailable, "cannot activate slot %s: %w", slot, err)
 	}
 	a, err := s.choose(ctx, "", s.obs.state.Current)
 	if err != nil {
@@ -28,8 +32,9 @@ func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot) (Activat
 	return a, s.refill(ctx)
 }
 
-// ActivateFirmwareOnly activates the update of an id if it is staged and holds firmware and nothing else, as an updater
-// that switches slots only for images never would. done is false where there is nothing of that kind.
+// ActivateFirmwareOnly activates the update of an id that holds firmware and nothing else, because its updater switches
+// slots for images alone. done is false where that happened already. It is an error if no such firmware is staged: the
+// updater would report a success that nothing comes of.
 func (c *Control) ActivateFirmwareOnly(ctx context.Context, id string) (a Activation, done bool, err error) {
 	s, err := c.begin(ctx)
 	if err != nil {
@@ -37,11 +42,23 @@ func (c *Control) ActivateFirmwareOnly(ctx context.Context, id string) (a Activa
 	}
 	defer s.end()
 	u := s.journal.doc.Update
-	if !s.continuesAs(u, id) || u.Firmware == nil || u.Outside != nil || len(u.Images) > 0 {
+	switch {
+	case s.settled(u, id):
 		return a, false, nil
+	case !s.continuesAs(u, id) || u.Firmware == nil:
+		return a, false, fail.New(fail.Unavailable, "cannot activate the firmware: none of update %q is staged%s", id, lastEnd(u)).
+			Then("let the update's own hook install it, and install the update again")
 	}
 	a, err = s.choose(ctx, id, None)
 	return a, err == nil, err
+}
+
+// settled says that the firmware of an id was activated in this boot, or found to be there already.
+func (s *session) settled(u *Update, id string) bool {
+	if u == nil || u.ID != id || u.Firmware == nil || u.BegunIn != s.obs.bootID {
+		return false
+	}
+	return u.State == Activated || u.State == Idle && u.Firmware.Skipped
 }
 
 // Primary returns the slot whose root file system boots next, as far as it can be known; None if that one is bad.
@@ -84,7 +101,7 @@ func (c *Control) Booted(ctx context.Context) (Slot, error) {
 		return None, err
 	}
 	if err := o.disagreement(); err != nil {
-		return None, err
+		return None, fail.New(fail.Unavailable, "cannot tell which slot runs: %w", err)
 	}
 	if o.root != None {
 		return o.root, nil

@@ -11,8 +11,9 @@ import (
 )
 
 // Patience is how long one call of the backend may take in all. RAUC sets no limit: its service hangs with the backend,
-// and its clients give up after 25 s (RAUC 1.8, run). A changing call waits at most half of it for the lock.
-const Patience = 9 * time.Second
+// and its clients give up after 25 s (RAUC 1.8, run). A changing call waits at most 5 s of it for the lock, and a program
+// that is killed then may take another second to go: 10 s is what is promised.
+const Patience = 8 * time.Second
 
 // Backend answers RAUC's bootloader-custom-backend calls: get-primary, set-primary, get-state, set-state (since RAUC 1.4)
 // and get-current (since 1.11).
@@ -94,6 +95,8 @@ func (b Backend) SetState(ctx context.Context, name, state string) error {
 }
 
 func (b Backend) answer(word string) error {
-	_, err := fmt.Fprintln(b.Stdout, word)
-	return err
+	if _, err := fmt.Fprintln(b.Stdout, word); err != nil {
+		return fail.New(fail.IO, "cannot print the answer %s: %w", word, err)
+	}
+	return nil
 }

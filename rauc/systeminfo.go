@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode"
 
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/internal/device"
@@ -19,7 +20,11 @@ func PrintSystemInfo(w io.Writer, m *device.Machine, st backends.Status) error {
 	var b strings.Builder
 	add := func(name string, value any) { fmt.Fprintf(&b, "%s=%v\n", name, value) }
 	if serial, err := m.ReadText(serialPath); err == nil {
-		if serial = strings.Trim(serial, "\x00 \n"); serial != "" {
+		// A C string; nothing that could end the line goes on.
+		if end := strings.IndexFunc(serial, unicode.IsControl); end >= 0 {
+			serial = serial[:end]
+		}
+		if serial = strings.TrimSpace(serial); serial != "" {
 			add("RAUC_SYSTEM_SERIAL", serial)
 		}
 	}

@@ -34,7 +34,7 @@ func TestPrintSystemInfo(t *testing.T) {
 		name   string
 		serial string
 		status backends.Status
-		want   []string // lines, sorted nowhere: RAUC keeps none of the order
+		want   []string // slot by slot
 	}{
 		{"nothing is known", "", backends.Status{}, nil},
 		{"all is known, A runs", "1423222061482\x00", backends.Status{Board: board, Slots: firmware, Current: slot(backends.A)}, []string{

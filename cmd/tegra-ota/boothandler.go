@@ -50,7 +50,8 @@ post-install activates it.`,
 				func(ctx context.Context, b rauc.Backend, _ []string) error { return b.GetCurrent(ctx) }),
 			{Name: "pre-install", Summary: "refuse a bundle that could not be installed, before the first byte", Run: told(preInstall)},
 			{Name: "post-install", Summary: "activate a bundle that holds firmware alone", Run: told(postInstall)},
-			{Name: "system-info", Summary: "print board and firmware versions as RAUC's variables", Run: systemInfo},
+			// Undaunted: RAUC 1.8's service ends at once when this fails (run), and board and versions need no configuration.
+			{Name: "system-info", Summary: "print board and firmware versions as RAUC's variables", Undaunted: true, Run: systemInfo},
 		},
 	}
 }
@@ -123,7 +124,7 @@ func preInstall(ctx context.Context, in *cli.Invocation) error {
 		return err
 	}
 	for _, p := range problems {
-		if p.Code() == fail.OK {
+		if p.Code() == fail.OK && (p.Check != "firmware" || len(capsules) == 0) { // a capsule settles what is old
 			in.Log.Warn(p.Reason)
 		}
 	}

@@ -32,11 +32,14 @@ func ownFlags(help string) []string {
 func TestHelpIsComplete(t *testing.T) {
 	// A verb that is missing here is not tested by its help either.
 	want := map[string][]string{
-		"tegra-bup":         {"install", "confirm", "check", "inspect", "abort"},
+		"tegra-bup":         {"install", "confirm", "check", "inspect", "rauc-hook", "abort"},
 		"tegra-image":       {"install", "confirm"},
 		"tegra-boot-verify": {"count", "run"},
+		"tegra-boot-handler": {
+			"get-primary", "set-primary", "get-state", "set-state", "get-current", "pre-install", "post-install", "system-info",
+		},
 		"tegra-bootctl": {
-			"status", "check", "activate", "commit", "rollback", "abort", "verdict",
+			"status", "check", "activate", "commit", "rollback", "abort", "verdict", "rauc-config",
 			"get-number-slots", "get-current-slot", "set-active-boot-slot", "dump-slots-info", "verify", "mark-boot-successful", "set-slot-as-unbootable",
 			"is-slot-bootable", "is-slot-marked-successful", "get-suffix", "is-rootfs-ab-enabled", "is-unified-enabled", "set-SR-BR",
 		},
@@ -89,7 +92,7 @@ func TestHelpIsComplete(t *testing.T) {
 	if v := mustSucceed(t, nil, "tegra-ota", "--version"); v != "tegra-ota development\n" {
 		t.Errorf("%q", v)
 	}
-	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify"} {
+	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-boot-handler"} {
 		if !strings.Contains(mustSucceed(t, nil, "tegra-ota", "--help"), name) {
 			t.Errorf("tegra-ota --help lacks %s", name)
 		}

@@ -47,7 +47,10 @@ func withPrograms(run func() int) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("cannot build the executables: %w\n%s", err, out)
 	}
-	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "nvbootctrl"} {
+	for _, name := range []string{
+		"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "nvbootctrl",
+		"tegra-boot-handler", "tegra-rauc-pre-install", "tegra-rauc-post-install", "tegra-rauc-system-info",
+	} {
 		if err := os.Symlink("tegra-ota", filepath.Join(bin, name)); err != nil {
 			return 1, err
 		}

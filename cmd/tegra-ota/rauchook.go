@@ -51,6 +51,6 @@ func raucHook(ctx context.Context, in *cli.Invocation) error {
 		in.Log.Infof("slot %s holds firmware %s already: the capsule is not needed", r.Target, r.Version)
 		return nil
 	}
-	in.Log.Infof("firmware %s is staged for slot %s and boots once that slot is made the primary one", r.Version, r.Target)
+	in.Log.Infof("firmware %s is staged for slot %s, and not activated yet", r.Version, r.Target)
 	return nil
 }

@@ -31,6 +31,8 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"bup":      makeBUP,
 	"patch":    patch,
 	"variable": variable,
+	"answers":  answers,
+	"bundle":   bundle,
 }
 
 // exits CODE PROGRAM ARGS...: the program ends with that exit code.

@@ -42,7 +42,9 @@ type Verb struct {
 	Flags    func(*pflag.FlagSet)
 	// Stdin says whether a call with these arguments behind the verb reads stdin; nil: never.
 	Stdin func(files []string) bool
-	Run   func(ctx context.Context, in *Invocation) error
+	// Undaunted is Program's for this verb alone.
+	Undaunted bool
+	Run       func(ctx context.Context, in *Invocation) error
 }
 
 // Program is one executable.
@@ -67,7 +69,7 @@ type Invocation struct {
 	Machine *device.Machine
 	Config  config.Config
 	Log     *logrus.Entry
-	// ConfigErr is why Config is the default although there is a file; only an Undaunted program sees one.
+	// ConfigErr is why Config is the default although there is a file; only an Undaunted program or verb sees one.
 	ConfigErr error
 }
 
@@ -152,7 +154,7 @@ func run(ctx context.Context, env Env, p Program, c *common) error {
 		return verb.Run(ctx, in)
 	}
 	err := in.prepare(*c)
-	if p.Undaunted {
+	if p.Undaunted || verb.Undaunted {
 		err = in.undaunted(err)
 	}
 	if err != nil {

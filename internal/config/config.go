@@ -73,9 +73,9 @@ type ESP struct {
 // RAUC says how RAUC's system.conf names the slots, A's name first.
 type RAUC struct {
 	// Bootnames are the values of bootname=, by which RAUC and its bootloader backend name a slot. RAUC allows no blanks in them.
-	Bootnames []string `toml:"bootnames" validate:"len=2,unique,dive,required,excludesall= \t\n"`
+	Bootnames []string `toml:"bootnames" validate:"len=2,unique,dive,required,excludesall= \t\n\r\v\f"`
 	// Slots are the names of the sections [slot.NAME] that have them; accepted where a bootname is.
-	Slots []string `toml:"slots" validate:"len=2,unique,dive,required,excludesall= \t\n"`
+	Slots []string `toml:"slots" validate:"len=2,unique,dive,required,excludesall= \t\n\r\v\f"`
 }
 
 // Duration is a time.Duration written as "60s" in TOML.

@@ -52,6 +52,9 @@ capsule_trust = "/etc/trust.pem"
 allow_older_chain = true
 [esp]
 mount_point = "/efi"
+[rauc]
+bootnames = ["system0", "system1"]
+slots = ["os.0", "os.1"]
 `, config.Config{
 			Backend: "efivar", NVBootctrl: "/opt/nvbootctrl", Journal: config.Journal{Path: "/persist"},
 			Boot: config.Boot{
@@ -59,7 +62,14 @@ mount_point = "/efi"
 				HealthFolder: "/health", HealthTimeout: config.Duration(90 * time.Second),
 			},
 			Firmware: config.Firmware{CapsuleTrust: "/etc/trust.pem", AllowOlderChain: true}, ESP: config.ESP{MountPoint: "/efi"},
+			RAUC: config.RAUC{Bootnames: []string{"system0", "system1"}, Slots: []string{"os.0", "os.1"}},
 		}},
+		{"RAUC's bootnames alone", "[rauc]\nbootnames = ['slot-ä', 'B']\n", with(func(c *config.Config) {
+			c.RAUC.Bootnames = []string{"slot-ä", "B"}
+		})},
+		{"RAUC's slots alone", "[rauc]\nslots = [\"system.1\", \"system.0\"]\n", with(func(c *config.Config) {
+			c.RAUC.Slots = []string{"system.1", "system.0"}
+		})},
 		{"the bounds", "[boot]\ntries = 100\nhealth_timeout = \"1s\"\n", with(func(c *config.Config) { c.Boot.Tries, c.Boot.HealthTimeout = 100, config.Duration(time.Second) })},
 	} {
 		got, err := load(t, tt.text)
@@ -92,6 +102,23 @@ func TestLoadRefuses(t *testing.T) {
 		{"no health folder", "[boot]\nhealth_folder = \"\"\n", "boot.health_folder =  must not be empty"},
 		{"no reboot command", "[boot]\nreboot_command = []\n", "boot.reboot_command"},
 		{"an empty word", "[boot]\nreboot_command = [\"/sbin/reboot\", \"\"]\n", "boot.reboot_command[1]"},
+		{"one bootname", "[rauc]\nbootnames = [\"A\"]\n", "/c.toml: rauc.bootnames = [A] must name both slots, A's first"},
+		{"three bootnames", "[rauc]\nbootnames = [\"A\", \"B\", \"C\"]\n", "/c.toml: rauc.bootnames = [A B C] must name both slots, A's first"},
+		{"no bootnames", "[rauc]\nbootnames = []\n", "/c.toml: rauc.bootnames = [] must name both slots, A's first"},
+		{"one bootname for both", "[rauc]\nbootnames = [\"A\", \"A\"]\n", "/c.toml: rauc.bootnames = [A A] must not name both slots alike"},
+		{"an empty bootname", "[rauc]\nbootnames = [\"A\", \"\"]\n", "/c.toml: rauc.bootnames[1] =  must not be empty"},
+		// RAUC allows no blanks in a bootname, and strips them from an answer.
+		{"a blank in a bootname", "[rauc]\nbootnames = [\"slot A\", \"B\"]\n", "/c.toml: rauc.bootnames[0] = slot A must not contain blanks"},
+		{"a blank behind a bootname", "[rauc]\nbootnames = [\"A\", \"B \"]\n", "rauc.bootnames[1] = B  must not contain blanks"},
+		{"a tab in a bootname", "[rauc]\nbootnames = [\"A\", \"B\\t\"]\n", "must not contain blanks"},
+		{"a carriage return in a bootname", "[rauc]\nbootnames = [\"A\\r\", \"C\"]\n", "must not contain blanks"},
+		{"one slot", "[rauc]\nslots = [\"rootfs.0\"]\n", "/c.toml: rauc.slots = [rootfs.0] must name both slots, A's first"},
+		{"one slot for both", "[rauc]\nslots = [\"rootfs.0\", \"rootfs.0\"]\n", "must not name both slots alike"},
+		{"an empty slot", "[rauc]\nslots = [\"\", \"rootfs.1\"]\n", "/c.toml: rauc.slots[0] =  must not be empty"},
+		{"a blank in a slot", "[rauc]\nslots = [\"rootfs 0\", \"rootfs.1\"]\n", "must not contain blanks"},
+		{"a word for both bootnames", "[rauc]\nbootnames = \"AB\"\n", "/c.toml"},
+		{"numbers for bootnames", "[rauc]\nbootnames = [0, 1]\n", "/c.toml"},
+		{"a misspelt key", "[rauc]\nbootname = [\"A\", \"B\"]\n", `/c.toml:2:1: unknown key "rauc.bootname"`},
 		// Run prefixes the root, so a bare name would be looked for in / and fail only when a roll-back needs it.
 		{"a program without its path", "[boot]\nreboot_command = [\"reboot\"]\n", "boot.reboot_command[0] = reboot must be an absolute path"},
 	} {
