@@ -173,12 +173,16 @@ func (s *session) refuseHalfWritten(slot Slot) error {
 	return nil
 }
 
-// vouch takes the updater's word that it has written the target. It is not taken for a slot that was half written before
-// and that nobody has touched since.
-func (s *session) vouch(id string, slot Slot) error {
+// vouch takes the updater's word that it has written the target, at the end of its install. It is not taken for a slot that was
+// half written before and that nobody has touched since.
+func (s *session) vouch(id string, slot Slot, finished bool) error {
 	u := s.journal.doc.Update
 	if u == nil || u.Outside == nil || u.Target != slot || !s.continuesAs(u, id) || u.Images["APP"] != nil {
 		return nil
+	}
+	if !finished && !s.unwritten(u) {
+		return fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written, the install did not end", slot).
+			Then("install a complete update")
 	}
 	if u.Outside.Before.Rootfs == Torn && (u.Outside.Then.Head == "" || s.unwritten(u)) { // continuesAs: it began in this boot
 		return fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written, and nothing was written to it since", slot).
@@ -187,6 +191,24 @@ func (s *session) vouch(id string, slot Slot) error {
 	u.setImage("APP", Image{Written: true, Confirmed: true})
 	u.settle()
 	return nil
+}
+
+// FinishOutside takes the word of an updater that says at its end that it has written the target, where it activates nothing
+// itself. Without an update of its own in flight it does nothing.
+func (c *Control) FinishOutside(ctx context.Context, id string) error {
+	s, err := c.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer s.end()
+	u := s.journal.doc.Update
+	if u == nil || u.Outside == nil || !s.continuesAs(u, id) {
+		return nil
+	}
+	if err := s.vouch(id, u.Target, true); err != nil {
+		return err
+	}
+	return s.journal.save(false)
 }
 
 // markedOnly says that the slot is marked torn because an updater said that it begins, and that it never began.

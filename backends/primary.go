@@ -8,15 +8,16 @@ import (
 
 // SetPrimary makes a slot boot next on an updater's word, and bootable with it. For the slot that does not run it is
 // Activate; after SetBad in the same boot it also says that the updater has written the slot completely. For the running
-// slot it takes an activation back.
-func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot) (Activation, error) {
+// slot it takes an activation back. finished says that this may be the end of the updater's install: its word for what it
+// wrote is taken then and not otherwise.
+func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot, finished bool) (Activation, error) {
 	s, err := c.begin(ctx)
 	if err != nil {
 		return Activation{}, err
 	}
 	defer s.end()
 	if slot != s.obs.state.expectedRoot(s.obs.state.Current) {
-		if err := s.vouch(id, slot); err != nil {
+		if err := s.vouch(id, slot, finished); err != nil {
 			return Activation{}, err
 		}
 		return s.choose(ctx, "", slot)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
@@ -19,6 +20,7 @@ const Patience = 8 * time.Second
 // and get-current (since 1.11).
 type Backend struct {
 	Control *backends.Control
+	Machine *device.Machine
 	Names   Names
 	// Stdout gets an answer in one write, the name and a newline: RAUC takes blanks before a get-current's name literally.
 	Stdout io.Writer
@@ -67,7 +69,7 @@ func (b Backend) SetPrimary(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	a, err := b.Control.SetPrimary(ctx, UpdateID, slot)
+	a, err := b.Control.SetPrimary(ctx, UpdateID, slot, installing(b.Machine))
 	for _, w := range a.Warnings {
 		b.Warn(w)
 	}

@@ -84,7 +84,8 @@ func (d *backendDevice) backend(names config.RAUC) rauc.Backend {
 		d.t.Fatal(err)
 	}
 	d.stdout, d.warned = &counted{}, nil
-	return rauc.Backend{Control: d.control(), Names: n, Stdout: d.stdout, Warn: func(text string) { d.warned = append(d.warned, text) }}
+	warn := func(text string) { d.warned = append(d.warned, text) }
+	return rauc.Backend{Control: d.control(), Machine: device.New(d.Dir()), Names: n, Stdout: d.stdout, Warn: warn}
 }
 
 // call makes one of RAUC's calls, as argv says it.

@@ -84,7 +84,7 @@ func backendVerb(name, synopsis, summary string, n int, call func(context.Contex
 		ctx, cancel := context.WithTimeout(ctx, rauc.Patience)
 		defer cancel()
 		warn := func(text string) { in.Log.Warn(text) }
-		return call(ctx, rauc.Backend{Control: control, Names: names, Stdout: in.Stdout, Warn: warn}, args)
+		return call(ctx, rauc.Backend{Control: control, Machine: in.Machine, Names: names, Stdout: in.Stdout, Warn: warn}, args)
 	}}
 }
 
@@ -104,6 +104,9 @@ func told(handler func(context.Context, *cli.Invocation) error) func(context.Con
 func preInstall(ctx context.Context, in *cli.Invocation) error {
 	bundle, control, err := handlerSetup(in)
 	if err != nil {
+		return err
+	}
+	if err := bundle.RememberBundle(in.Machine); err != nil {
 		return err
 	}
 	if err := refuseSlots(ctx, in, bundle, control); err != nil {
@@ -165,11 +168,15 @@ func refuseSlots(ctx context.Context, in *cli.Invocation, bundle rauc.Install, c
 	return nil
 }
 
-// postInstall activates what RAUC itself does not: a bundle without an image for a slot that boots.
+// postInstall activates what RAUC itself does not: a bundle without an image for a slot that boots. RAUC runs it when all went
+// well, so what it wrote and was not to switch to (activate-installed=false) is complete.
 func postInstall(ctx context.Context, in *cli.Invocation) error {
 	bundle, control, err := handlerSetup(in)
-	if err != nil || bundle.SwitchesSlots() {
+	if err != nil {
 		return err
+	}
+	if bundle.SwitchesSlots() {
+		return control.FinishOutside(ctx, rauc.UpdateID)
 	}
 	capsules, err := bundle.Capsules()
 	for _, c := range capsules {
