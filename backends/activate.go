@@ -133,15 +133,23 @@ func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) 
 		a.Firmware = u.firmwareVersion()
 		return s.refuseCapsule(ctx, u)
 	}
-	if s.journal.mark(target).Firmware == Dirty {
-		return fail.New(fail.Unavailable, "cannot activate slot %s: its firmware may be half written", target).Then("install firmware for it; that is the cure")
-	}
-	have, running := state.Slots[target].Firmware, state.Slots[state.Current].Firmware
-	switch {
-	case have == nil || running == nil:
+	if have, running := state.Slots[target].Firmware, state.Slots[state.Current].Firmware; have == nil || running == nil {
 		a.Warnings = append(a.Warnings, fmt.Sprintf("the firmware version of slot %s is not known", target))
-	case *have < *running && !s.opts.AllowOlderChain:
-		return fail.New(fail.Unavailable, "cannot activate slot %s: its firmware %s is older than the running %s", target, have, running).
+	}
+	if err := s.refuseChain(target); err != nil {
+		return fail.New(fail.Unavailable, "cannot activate slot %s: %w", target, err)
+	}
+	return nil
+}
+
+// refuseChain says why a slot must not boot with the firmware that it has; nil if it may.
+func (s *session) refuseChain(target Slot) error {
+	if s.journal.mark(target).Firmware == Dirty {
+		return fail.New(fail.Unavailable, "its firmware may be half written").Then("install firmware for it; that is the cure")
+	}
+	have, running := s.obs.state.Slots[target].Firmware, s.obs.state.Slots[s.obs.state.Current].Firmware
+	if have != nil && running != nil && *have < *running && !s.opts.AllowOlderChain {
+		return fail.New(fail.Unavailable, "its firmware %s is older than the running %s", have, running).
 			Then("add the capsule to this update, or set allow_older_chain in [firmware]")
 	}
 	return nil

@@ -52,7 +52,7 @@ type Scope struct {
 
 // aim is what an update of this scope is about to do.
 func (sc Scope) aim() aim {
-	a := aim{image: "APP", firmware: !sc.NoFirmware}
+	a := aim{image: "APP", firmware: !sc.NoFirmware, plain: sc.NoFirmware && !sc.FirmwareOnly}
 	switch {
 	case sc.FirmwareOnly:
 		a.image, a.alone = "", !sc.NoFirmware

@@ -14,6 +14,7 @@ import (
 type aim struct {
 	image    string // partition that is written: APP, kernel or kernel-dtb; "" for none
 	firmware bool   // a capsule is staged
+	plain    bool   // it is known that no capsule comes
 	alone    bool   // it is known that nothing but the capsule comes
 	outside  bool   // the updater writes the target's root file system itself; its devices are its own affair
 }
@@ -42,6 +43,7 @@ var preflight = []step{
 	{"capsule", "the firmware's folder for capsules", (*session).refuseForeign},
 	{"capsule", "the certificate of capsule_trust", (*session).refuseStager},
 	{"slots", "the target's root file system", func(s *session, _ context.Context, a aim) error { return s.refuseAlone(a) }},
+	{"firmware", "the target's firmware", func(s *session, _ context.Context, a aim) error { return s.refusePlain(a) }},
 	{"partitions", "the target's partitions", (*session).refusePartition},
 }
 
@@ -73,6 +75,18 @@ func (s *session) refuseAlone(a aim) error {
 	}
 	if err := s.rootUsable(s.obs.state.Current.Other()); err != nil {
 		return fail.New(fail.Unavailable, "firmware alone would boot slot %s as it is: %w", s.obs.state.Current.Other(), err)
+	}
+	return nil
+}
+
+// refusePlain: without a capsule the target boots with the firmware that it has.
+func (s *session) refusePlain(a aim) error {
+	if !a.plain {
+		return nil
+	}
+	target := s.obs.state.Current.Other()
+	if err := s.refuseChain(target); err != nil {
+		return fail.New(fail.Unavailable, "without firmware the update could not boot from slot %s: %w", target, err)
 	}
 	return nil
 }
