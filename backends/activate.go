@@ -230,6 +230,7 @@ func (s *session) recordActivation(ctx context.Context, target Slot) error {
 			u.Before, u.RequestedByUs = &last, !pending.Requested
 		}
 	}
+	s.journal.setBad(target, false)
 	// Unknown counts as whole at status 0. That is written down while it is so: a chain that a cut leaves dirty takes
 	// the status away.
 	if u.Images["APP"] != nil || u.RootUsable && (len(u.Images) > 0 || c != nil) && !s.obs.state.pinned() {

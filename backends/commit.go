@@ -139,9 +139,11 @@ func (s *session) learnRunning() {
 	if s.journal.mark(current).Firmware == Unknown {
 		s.journal.setFirmware(current, Whole)
 	}
-	if root := s.obs.state.expectedRoot(current); s.journal.mark(root).Rootfs == Unknown {
+	root := s.obs.state.expectedRoot(current)
+	if s.journal.mark(root).Rootfs == Unknown {
 		s.journal.setRootfs(root, Whole)
 	}
+	s.journal.setBad(root, false)
 }
 
 // refill gives the running slot status 0 and full retries and removes what the last switch left over, which would

@@ -99,7 +99,19 @@ func (c *Control) read(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s.journal = openJournal(c.m, c.opts.JournalFolder, s.obs.esp, s.obs.espErr)
+	if s.journal.problem != nil {
+		s.assumeTorn()
+	}
 	return s, nil
+}
+
+// assumeTorn makes up for a journal that was lost: the firmware's status is the second copy of its mark, and 0xFF is not cleared
+// without a new image.
+func (s *session) assumeTorn() {
+	other := s.obs.state.Current.Other()
+	if st := s.obs.state.Slots[other].Status; st != nil && *st == StatusUnbootable && s.journal.mark(other).Rootfs == Unknown {
+		s.journal.setTorn(other, "APP")
+	}
 }
 
 // end publishes the journal for readers without privilege and releases the lock.

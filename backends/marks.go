@@ -41,7 +41,7 @@ func (d marksDocument) sameMarks(o marksDocument) bool {
 func (d marksDocument) at(s Slot) Mark {
 	m := Mark{Rootfs: Unknown, Firmware: Unknown}
 	if p := d.Marks[s]; p != nil {
-		m.Parts = p.Parts
+		m.Parts, m.Bad = p.Parts, p.Bad
 		if p.Rootfs != "" {
 			m.Rootfs = p.Rootfs
 		}
@@ -95,6 +95,9 @@ func (j *journal) setFirmware(s Slot, i Integrity) { j.markAt(s).Firmware = i }
 
 // setRootfs says of all of a slot's partitions together what is known of them.
 func (j *journal) setRootfs(s Slot, i Integrity) { j.markAt(s).Rootfs, j.markAt(s).Parts = i, "" }
+
+// setBad says whether somebody called a slot bad.
+func (j *journal) setBad(s Slot, bad bool) { j.markAt(s).Bad = bad }
 
 // setTorn says that one partition of a slot may be half written from now on.
 func (j *journal) setTorn(s Slot, part string) {

@@ -52,22 +52,21 @@ func (c *Control) SetBad(ctx context.Context, id string, slot Slot) (warnings []
 // beginOutside is Begin for an updater that writes the target itself.
 func (s *session) beginOutside(ctx context.Context, id string, target Slot) (warnings []string, err error) {
 	current := s.obs.state.Current
-	if st := s.obs.state.Slots[current].Status; st != nil && *st == StatusUnbootable {
-		// Somebody gave that order, too. Two slots at 0xFF make the launcher boot recovery at once.
+	if s.journal.mark(current).Bad { // that order stands, too: two slots at 0xFF make the launcher boot recovery at once
 		warnings = append(warnings, fmt.Sprintf("slot %s is marked bad as well: no slot is bootable now", current))
 	} else if !s.obs.state.withoutFallback() {
 		if err := s.backend.MarkBootable(ctx, current); err != nil {
 			return nil, fail.New(fail.IO, "%w (the running slot %s must be bootable before the other is marked, so nothing was)", err, current)
 		}
 	}
-	began := Outside{Before: s.journal.mark(target), Then: s.look(target)}
+	began, usable := Outside{Before: s.journal.mark(target), Then: s.look(target)}, s.rootUsable(target) == nil
 	if old := s.journal.doc.Update; old != nil && old.Outside != nil && old.Target == target && s.unwritten(old) {
-		began.Before = old.Outside.Before // marked twice, and not written in between
+		began.Before, usable = old.Outside.Before, old.RootUsable // marked twice, and not written in between
 	}
 	if err := s.startOver(ctx, id); err != nil {
 		return nil, err
 	}
-	s.journal.doc.Update.Outside = &began
+	s.journal.doc.Update.Outside, s.journal.doc.Update.RootUsable = &began, usable
 	s.journal.setTorn(target, "APP")
 	if err := s.journal.save(false); err != nil {
 		return nil, err
@@ -78,8 +77,7 @@ func (s *session) beginOutside(ctx context.Context, id string, target Slot) (war
 	return warnings, s.backend.MarkUnbootable(ctx, target)
 }
 
-// runningBad obeys an order against the running slot. Its mark becomes unknown: somebody found it bad, and a roll-back
-// must not call it whole.
+// runningBad obeys an order against the running slot. The mark remembers it, so that nothing of ours rolls back to that slot.
 func (s *session) runningBad(ctx context.Context, slot Slot) (warnings []string, err error) {
 	if err := s.obs.disagreement(); err != nil {
 		return nil, fail.New(fail.Unavailable, "cannot mark slot %s bad: %w", slot, err)
@@ -94,11 +92,12 @@ func (s *session) runningBad(ctx context.Context, slot Slot) (warnings []string,
 	if !s.good(slot.Other()) {
 		warnings = append(warnings, fmt.Sprintf("slot %s was the last bootable one: the next boot ends in the recovery system unless an update comes first", slot))
 	}
-	if s.journal.mark(slot).Rootfs == Whole {
-		s.journal.setRootfs(slot, Unknown)
-		if err := s.journal.save(false); err != nil {
-			return nil, err
-		}
+	if !s.onTrial() && s.journal.mark(slot).Rootfs == Unknown {
+		s.journal.setRootfs(slot, Whole) // it runs
+	}
+	s.journal.setBad(slot, true)
+	if err := s.journal.save(false); err != nil {
+		return nil, err
 	}
 	return warnings, s.backend.MarkUnbootable(ctx, slot)
 }
@@ -117,11 +116,7 @@ func (c *Control) SetGood(ctx context.Context, slot Slot) (message string, err e
 	if err := s.refuseGood(ctx, slot); err != nil {
 		return "", err
 	}
-	if u := s.journal.doc.Update; s.markedOnly(u, slot) {
-		s.journal.doc.Marks[slot] = &Mark{Rootfs: u.Outside.Before.Rootfs, Firmware: s.journal.mark(slot).Firmware, Parts: u.Outside.Before.Parts}
-		if err := s.refuseHalfWritten(slot); err != nil {
-			return "", err
-		}
+	if u := s.journal.doc.Update; s.markedOnly(u, slot) && u.Outside.Before.Rootfs != Torn && !s.dirty(slot) {
 		if err := s.endMark(ctx, u); err != nil {
 			return "", err
 		}
@@ -129,19 +124,28 @@ func (c *Control) SetGood(ctx context.Context, slot Slot) (message string, err e
 	if err := s.refuseHalfWritten(slot); err != nil {
 		return "", err
 	}
+	if s.journal.mark(slot).Bad {
+		s.journal.setBad(slot, false)
+		if err := s.journal.save(false); err != nil {
+			return "", err
+		}
+	}
 	if !s.obs.state.withoutFallback() {
 		err = s.backend.MarkBootable(ctx, slot)
 	}
 	return fmt.Sprintf("slot %s is bootable", slot), err
 }
 
-// endMark ends the update that a mark had begun: there is none.
+// endMark ends the update that a mark had begun: there is none, and the slot is what it was.
 func (s *session) endMark(ctx context.Context, u *Update) error {
 	if u.inFlight() && u.Firmware != nil {
 		if err := s.stager.Discard(ctx, u.Firmware.Staged); err != nil {
 			return err
 		}
 	}
+	mark := u.Outside.Before
+	mark.Firmware = s.journal.mark(u.Target).Firmware
+	s.journal.doc.Marks[u.Target] = &mark
 	u.Outside = nil
 	u.end(Idle, fmt.Sprintf("slot %s was marked bad, and good again", u.Target), "")
 	return s.journal.save(false)
@@ -160,15 +164,11 @@ func (s *session) refuseGood(ctx context.Context, slot Slot) error {
 
 // refuseHalfWritten says why what is in a slot must not be called good.
 func (s *session) refuseHalfWritten(slot Slot) error {
-	st := s.obs.state.Slots[slot].Status
-	switch mark := s.journal.mark(slot); {
-	case mark.Rootfs == Torn:
+	switch {
+	case s.journal.mark(slot).Rootfs == Torn:
 		return fail.New(fail.Unavailable, "cannot mark slot %s good: its root file system may be half written", slot).Then("install a complete update")
 	case s.dirty(slot):
 		return fail.New(fail.Unavailable, "cannot mark slot %s good: its firmware may be half written", slot).Then("install firmware for it; that is the cure")
-	case mark.Rootfs == Unknown && s.journal.problem != nil && st != nil && *st == StatusUnbootable:
-		return fail.New(fail.Unavailable, "cannot mark slot %s good: the journal was lost, and the firmware's status is all that is known", slot).
-			Then("install a complete update")
 	}
 	return nil
 }

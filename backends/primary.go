@@ -25,12 +25,19 @@ func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot, finished
 	if err := s.obs.disagreement(); err != nil {
 		return Activation{}, fail.New(fail.Unavailable, "cannot activate slot %s: %w", slot, err)
 	}
+	if s.tornRuns() {
+		return Activation{}, fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written", slot).Then("install a complete update")
+	}
 	a, err := s.choose(ctx, "", s.obs.state.Current)
 	if err != nil {
 		return a, err
 	}
 	a.Slot = slot
-	return a, s.refill(ctx)
+	if err := s.refill(ctx); err != nil || !s.journal.mark(slot).Bad {
+		return a, err
+	}
+	s.journal.setBad(slot, false)
+	return a, s.journal.save(false)
 }
 
 // ActivateFirmwareOnly activates the update of an id that holds firmware and nothing else, because its updater switches

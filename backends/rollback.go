@@ -177,6 +177,9 @@ func (s *session) refuseFallback(other Slot) error {
 	if mark.Firmware == Dirty {
 		return fail.New(fail.Unavailable, "the firmware of slot %s may be half written", other)
 	}
+	if mark.Bad {
+		return fail.New(fail.Unavailable, "slot %s was marked bad while it ran", other)
+	}
 	if s.obs.state.pinned() || mark.Rootfs == Whole {
 		return nil
 	}

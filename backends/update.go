@@ -41,6 +41,8 @@ type Mark struct {
 	Firmware Integrity `json:"firmware"`
 	// Parts are the partitions that are torn, in words: an update makes the slot whole only if it brings them all.
 	Parts string `json:"parts,omitempty"`
+	// Bad says that somebody called the slot bad while it ran: it may be whole, and is no way back.
+	Bad bool `json:"bad,omitempty"`
 }
 
 // Update is the update in flight, or how the last one ended.
