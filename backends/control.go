@@ -99,18 +99,18 @@ func (c *Control) read(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s.journal = openJournal(c.m, c.opts.JournalFolder, s.obs.esp, s.obs.espErr)
-	if s.journal.problem != nil {
-		s.assumeTorn()
+	if s.journal.problem != nil || s.journal.empty() {
+		s.distrust()
 	}
 	return s, nil
 }
 
-// assumeTorn makes up for a journal that was lost: the firmware's status is the second copy of its mark, and 0xFF is not cleared
-// without a new image.
-func (s *session) assumeTorn() {
+// distrust makes up for a journal that was lost, or never was: where the firmware calls the other slot unbootable, nobody calls it
+// good again without a new image.
+func (s *session) distrust() {
 	other := s.obs.state.Current.Other()
 	if st := s.obs.state.Slots[other].Status; st != nil && *st == StatusUnbootable && s.journal.mark(other).Rootfs == Unknown {
-		s.journal.setTorn(other, "APP")
+		s.journal.markAt(other).Lost = true
 	}
 }
 

@@ -152,6 +152,9 @@ func (j *journal) loadPublished(cause error) {
 	}
 }
 
+// empty says that no journal was found, and nothing remembers one.
+func (j *journal) empty() bool { return j.doc.Serial == 0 && j.doc.Update == nil }
+
 // writable says why a changing verb cannot work, nil if it can.
 func (j *journal) writable() error { return j.refused }
 

@@ -41,7 +41,7 @@ func (d marksDocument) sameMarks(o marksDocument) bool {
 func (d marksDocument) at(s Slot) Mark {
 	m := Mark{Rootfs: Unknown, Firmware: Unknown}
 	if p := d.Marks[s]; p != nil {
-		m.Parts, m.Bad = p.Parts, p.Bad
+		m.Parts, m.Bad, m.Lost = p.Parts, p.Bad, p.Lost
 		if p.Rootfs != "" {
 			m.Rootfs = p.Rootfs
 		}
@@ -94,7 +94,10 @@ func (j *journal) mark(s Slot) Mark { return j.doc.at(s) }
 func (j *journal) setFirmware(s Slot, i Integrity) { j.markAt(s).Firmware = i }
 
 // setRootfs says of all of a slot's partitions together what is known of them.
-func (j *journal) setRootfs(s Slot, i Integrity) { j.markAt(s).Rootfs, j.markAt(s).Parts = i, "" }
+func (j *journal) setRootfs(s Slot, i Integrity) {
+	m := j.markAt(s)
+	m.Rootfs, m.Parts, m.Lost = i, "", false
+}
 
 // setBad says whether somebody called a slot bad.
 func (j *journal) setBad(s Slot, bad bool) { j.markAt(s).Bad = bad }

@@ -25,9 +25,6 @@ func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot, finished
 	if err := s.obs.disagreement(); err != nil {
 		return Activation{}, fail.New(fail.Unavailable, "cannot activate slot %s: %w", slot, err)
 	}
-	if s.tornRuns() {
-		return Activation{}, fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written", slot).Then("install a complete update")
-	}
 	a, err := s.choose(ctx, "", s.obs.state.Current)
 	if err != nil {
 		return a, err
@@ -40,8 +37,7 @@ func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot, finished
 	return a, s.journal.save(false)
 }
 
-// ActivateFirmwareOnly activates the update of an id that holds firmware and nothing else, because its updater switches
-// slots for images alone. done is false where that happened already. It is an error if no such firmware is staged: the
+// ActivateFirmwareOnly activates the update of an id, whose updater switches slots for images alone and brought none. done is false where that happened already. It is an error if no such firmware is staged: the
 // updater would report a success that nothing comes of.
 func (c *Control) ActivateFirmwareOnly(ctx context.Context, id string) (a Activation, done bool, err error) {
 	s, err := c.begin(ctx)

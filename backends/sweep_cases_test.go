@@ -77,7 +77,7 @@ func sweepCases() []sweepCase {
 	}
 	committed := with(full, rebootsUp, sweepCount, sweepVerify)
 	exhausted := []sweepVerb{rebootsUp, sweepCount, cold, sweepCount, cold, sweepCount, cold}
-	return []sweepCase{
+	return append(outsideCases(), []sweepCase{
 		{name: "install", prepare: after(), verb: app},
 		{name: "install, first", virgin: true, prepare: after(), verb: app},
 		{name: "stage, first", virgin: true, prepare: after(), verb: fw},
@@ -145,5 +145,5 @@ func sweepCases() []sweepCase {
 		{name: "verify, dirty and the capsule kept", prepare: with(full, cutKept, cold), verb: sweepVerify},
 		{name: "verify, not activated", prepare: after(app, fw, rebootsUp), verb: sweepVerify},
 		{name: "verify, half installed", prepare: after(cutOff(app), rebootsUp), verb: sweepVerify},
-	}
+	}...)
 }

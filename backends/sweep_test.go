@@ -158,7 +158,7 @@ func TestPowerCutSweep(t *testing.T) {
 }
 
 // sweepMinimum is a little below what there were when this was written.
-const sweepMinimum = 1500
+const sweepMinimum = 2300
 
 // sweepFiltered says that only some cases were asked for.
 func sweepFiltered() bool { return strings.Contains(flag.Lookup("test.run").Value.String(), "/") }

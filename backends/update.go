@@ -43,6 +43,9 @@ type Mark struct {
 	Parts string `json:"parts,omitempty"`
 	// Bad says that somebody called the slot bad while it ran: it may be whole, and is no way back.
 	Bad bool `json:"bad,omitempty"`
+	// Lost says that nothing was known of the slot when the firmware called it unbootable: the firmware's status is then the
+	// second copy of a mark that was lost.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // Update is the update in flight, or how the last one ended.
