@@ -2,9 +2,11 @@ package backends
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
+	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/esrt"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
@@ -64,7 +66,23 @@ func (s *session) choose(ctx context.Context, id string, slot Slot) (Activation,
 	if err := s.refuseTarget(ctx, target, &a); err != nil {
 		return a, err
 	}
-	return a, s.activate(ctx, target, &a)
+	err := s.activate(ctx, target, &a)
+	if err != nil && !errors.Is(err, device.ErrPowerCut) {
+		s.undoActivation(ctx)
+	}
+	return a, err
+}
+
+// undoActivation takes back what an activation that failed half-way has done: nobody may believe in it. A slot that this update
+// wrote is unbootable again, as before.
+func (s *session) undoActivation(ctx context.Context) {
+	err := s.takeBack(ctx)
+	if u := s.journal.doc.Update; err == nil && u != nil && len(u.Images) > 0 && !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
+		err = s.backend.MarkUnbootable(ctx, u.Target)
+	}
+	if err != nil {
+		s.log.WithError(err).Error("cannot take back the activation that failed")
+	}
 }
 
 // lastEnd explains an activation without an update by how the last one ended.
@@ -110,75 +128,6 @@ func (s *session) refuseActivate(ctx context.Context, id string, target Slot) er
 		return fail.New(fail.Unavailable, "cannot activate slot %s: %w", target, err).Then("install the update again")
 	}
 	return nil
-}
-
-// refuseTarget says why the target must not boot: a torn root file system, a dirty chain, older firmware.
-func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) error {
-	u := s.journal.doc.Update
-	state := s.obs.state
-	switch {
-	case state.pinned():
-	case !u.inFlight():
-		// A person's switch: a slot known whole may be revived, an unknown one only as it is.
-		if s.journal.mark(target).Rootfs != Whole {
-			if err := s.rootUsable(target); err != nil {
-				return fail.New(fail.Unavailable, "cannot activate slot %s: %w", target, err)
-			}
-		}
-	case u.Images["APP"] == nil && (!u.RootUsable || len(u.Images) == 0 && s.rootUsable(target) != nil): // somebody may have marked it since
-		return fail.New(fail.Unavailable, "cannot activate slot %s: the update brings no root file system, and the one there may be half written or is marked unbootable", target).
-			Then("add a root file system image to the update")
-	case u.missingPart(s.journal.mark(target).Parts) != "":
-		return fail.New(fail.Unavailable, "cannot activate slot %s: its partition %s may be half written, and the update does not bring it",
-			target, u.missingPart(s.journal.mark(target).Parts)).Then("add that image to the update")
-	}
-	if u.inFlight() && u.capsule() != nil {
-		a.Firmware = u.firmwareVersion()
-		return s.refuseCapsule(ctx, u)
-	}
-	if have, running := state.Slots[target].Firmware, state.Slots[state.Current].Firmware; have == nil || running == nil {
-		a.Warnings = append(a.Warnings, fmt.Sprintf("the firmware version of slot %s is not known", target))
-	}
-	if err := s.refuseChain(target); err != nil {
-		return fail.New(fail.Unavailable, "cannot activate slot %s: %w", target, err)
-	}
-	return nil
-}
-
-// refuseChain says why a slot must not boot with the firmware that it has; nil if it may.
-func (s *session) refuseChain(target Slot) error {
-	if s.journal.mark(target).Firmware == Dirty {
-		return fail.New(fail.Unavailable, "its firmware may be half written").Then("install firmware for it; that is the cure")
-	}
-	have, running := s.obs.state.Slots[target].Firmware, s.obs.state.Slots[s.obs.state.Current].Firmware
-	if have != nil && running != nil && *have < *running && !s.opts.AllowOlderChain {
-		return fail.New(fail.Unavailable, "its firmware %s is older than the running %s", have, running).
-			Then("add the capsule to this update, or set allow_older_chain in [firmware]")
-	}
-	return nil
-}
-
-// refuseCapsule checks the staged capsule once more: time has passed, and the ESP is a FAT file system that anyone can write to.
-func (s *session) refuseCapsule(ctx context.Context, u *Update) error {
-	if s.obs.espErr != nil {
-		return s.obs.espErr
-	}
-	pending, err := s.stager.Pending(ctx, &u.Firmware.Staged)
-	if err != nil {
-		return err
-	}
-	if err := pending.RefuseForeign("arm the firmware"); err != nil {
-		return err
-	}
-	if pending.Armed {
-		return nil // a second call after a cut: it is where it belongs
-	}
-	if !pending.Staged {
-		err := fail.New(fail.Unavailable, "cannot arm the firmware: the staged capsule is gone from the ESP").Then("install the update again")
-		s.failUpdate(ctx, err)
-		return err
-	}
-	return s.stager.Verify(ctx, u.Firmware.Staged)
 }
 
 // activate does it. The order is what makes a cut at any point safe: first the journal, with the target dirty if

@@ -171,6 +171,9 @@ func (s *session) verifyTarget(ctx context.Context, b *Boot) error {
 	if b.Verdict.Outcome != Applied {
 		return s.giveUpTarget(ctx, b, b.Verdict.Reason)
 	}
+	if s.journal.mark(u.Target).Bad {
+		return s.giveUpTarget(ctx, b, fmt.Sprintf("slot %s was marked bad while it ran", u.Target))
+	}
 	if s.opts.Misconfigured != nil {
 		return s.giveUpTarget(ctx, b, fmt.Sprintf("slot %s cannot be judged as it asks for: %v", u.Target, s.opts.Misconfigured))
 	}
@@ -214,6 +217,8 @@ func (s *session) endAbandoned(ctx context.Context) error {
 	switch {
 	case u.Outside != nil && u.State == Installing && u.Firmware == nil:
 		reason, next = fmt.Sprintf("slot %s was marked bad, and no install of it was finished", u.Target), "install a complete update"
+	case u.Outside != nil && u.State == StagedAll:
+		reason, next = fmt.Sprintf("slot %s was written and not made the primary one before the reboot", u.Target), "make it the primary one, or install the update again"
 	case u.State == Installing:
 		reason, next = "the install was interrupted", "install the update again"
 	}

@@ -76,6 +76,7 @@ func (s *session) commitTarget(ctx context.Context, u *Update, v Verdict) error 
 	if s.journal.mark(u.Target).Firmware == Unknown {
 		s.journal.setFirmware(u.Target, Whole)
 	}
+	s.journal.setBad(s.obs.state.expectedRoot(u.Target), false)
 	u.Verdict = &v
 	u.end(Committed, v.Reason, "")
 	return s.journal.save(false)

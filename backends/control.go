@@ -45,7 +45,7 @@ func New(m *device.Machine, backend Backend, stager FirmwareStager, opts Options
 // lockPath serialises every verb that changes something. It lies on a tmpfs: a lock must not outlive a boot.
 const lockPath = "/run/tegra-ota/lock"
 
-// lockPatience is how long a verb waits for another: RAUC gives its backend ten seconds in all (RAUC 1.8, r_boot_custom).
+// lockPatience is how long a verb waits for another: RAUC gives its backend no limit, but its clients give up after 25 s (RAUC 1.8).
 const lockPatience = 5 * time.Second
 
 // session is one verb at work: the lock, the journal, and one reading of the machine.

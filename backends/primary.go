@@ -16,6 +16,9 @@ func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot, finished
 		return Activation{}, err
 	}
 	defer s.end()
+	if s.obs.state.pinned() && slot != A {
+		return Activation{}, s.refuseRedundancy(true)
+	}
 	if slot != s.obs.state.expectedRoot(s.obs.state.Current) {
 		if err := s.vouch(id, slot, finished); err != nil {
 			return Activation{}, err
@@ -57,12 +60,13 @@ func (c *Control) ActivateFirmwareOnly(ctx context.Context, id string) (a Activa
 	return a, err == nil, err
 }
 
-// settled says that the firmware of an id was activated in this boot, or found to be there already.
+// settled says that an update was activated in this boot, or that the firmware of this id was found to be there already.
 func (s *session) settled(u *Update, id string) bool {
-	if u == nil || u.ID != id || u.Firmware == nil || u.BegunIn != s.obs.bootID {
+	if u == nil || u.Firmware == nil || u.BegunIn != s.obs.bootID {
 		return false
 	}
-	return u.State == Activated || u.State == Idle && u.Firmware.Skipped
+	// Whoever activated it: a bundle with a handler of its own does all by itself.
+	return u.State == Activated || u.ID == id && u.State == Idle && u.Firmware.Skipped
 }
 
 // Primary returns the slot whose root file system boots next, as far as it can be known; None if that one is bad.
@@ -89,7 +93,7 @@ func (c *Control) Good(ctx context.Context, slot Slot) (bool, error) {
 
 // good does not ask for the retries: a count of 0 ends in the fall-back, and the firmware then sets the status itself.
 func (s *session) good(slot Slot) bool {
-	if st := s.obs.state.Slots[slot].Status; st != nil && *st == StatusUnbootable {
+	if st := s.obs.state.Slots[slot].Status; st != nil && *st == StatusUnbootable || s.journal.mark(slot).Bad {
 		return false
 	}
 	// The mark of a capsule stays until its boot is judged; on trial the chain runs, and boot-verify decides.

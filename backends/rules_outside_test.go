@@ -21,7 +21,7 @@ const ruleRAUC = "rauc"
 func (d *ruleDevice) setBad(slot backends.Slot) ([]string, error) {
 	d.t.Helper()
 	_, c := d.control()
-	return c.SetBad(context.Background(), ruleRAUC, slot)
+	return c.SetBad(context.Background(), ruleRAUC, slot, true)
 }
 
 // bad is setBad that must be obeyed, without a warning.

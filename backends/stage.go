@@ -119,6 +119,9 @@ func (s *session) stage(ctx context.Context, id string, candidate Candidate, ski
 // rootUsable says why a slot's root file system must not be booted as it is; nil if it may.
 func (s *session) rootUsable(slot Slot) error {
 	status := s.obs.state.Slots[slot].Status
+	if s.journal.mark(slot).Bad {
+		return fail.New(fail.Unavailable, "slot %s was marked bad", slot).Then("mark it good again, or install a complete root file system image")
+	}
 	switch s.journal.mark(slot).Rootfs {
 	case Torn:
 		return fail.New(fail.Unavailable, "the root file system of slot %s may be half written", slot).Then("install a complete root file system image")

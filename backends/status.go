@@ -93,7 +93,7 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 
 // next is the slot that boots next: with a capsule armed that is the target although no switch is pending.
 func (s *session) next() Slot {
-	if u := s.journal.doc.Update; u != nil && u.State == Activated && u.ActivatedIn == s.obs.bootID {
+	if u := s.journal.doc.Update; u != nil && u.State == Activated && u.ActivatedIn == s.obs.bootID && (u.capsule() != nil || s.obs.state.Next == u.Target) {
 		return u.Target
 	}
 	if s.obs.state.Next != None {

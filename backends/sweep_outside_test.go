@@ -50,7 +50,7 @@ func sweepPartly(name string, slot backends.Slot, pieces int, backwards bool) sw
 
 func sweepSetBad(slot backends.Slot) sweepVerb {
 	return func(ctx context.Context, _ *sweepDevice, c *backends.Control, _ *device.Machine) error {
-		_, err := c.SetBad(ctx, ruleRAUC, slot)
+		_, err := c.SetBad(ctx, ruleRAUC, slot, true)
 		return err
 	}
 }

@@ -1,32 +1,31 @@
 package rauc
 
 import (
+	"path"
 	"path/filepath"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/internal/device"
 )
 
-// bundlePath remembers, for this boot, where RAUC mounts a bundle while it installs it.
-const bundlePath = "/run/tegra-ota/rauc-bundle"
-
-// RememberBundle records where the bundle of an install is mounted. The pre-install handler is told, the backend is not.
-func (in Install) RememberBundle(m *device.Machine) error {
-	return m.ReplaceVolatile(bundlePath, []byte(in.Bundle+"\n"), 0o644)
-}
-
-// installing says whether RAUC may be at the end of an install. It calls set-primary in the same words there and when
-// somebody marks a slot active, after an install that failed for example; but only there a bundle is mounted. Without the
-// pre-install handler nothing tells, and RAUC's word is taken.
+// installing says whether RAUC is installing. It says set-state bad and set-primary in the same words at the beginning and the end
+// of an install and when somebody marks a slot by hand; but a bundle is mounted in the one case only: before the pre-install
+// handler until after the post-install handler, as a squashfs at "bundle" below mountprefix (RAUC 1.8 to 1.16-dev, bundle.c,
+// mount_bundle). Where mounts cannot be read it may be. A mount that outlived a killed service, one that runs without a mount
+// namespace of its own (its unit has MountFlags=slave), cannot be told from an install.
 func installing(m *device.Machine) bool {
-	text, err := m.ReadText(bundlePath)
-	if err != nil || strings.TrimSpace(text) == "" {
+	mounts, err := device.New("/").Mounts() // RAUC mounts on the system that it runs on, a folder for a device or not
+	if err != nil {
 		return true
 	}
-	folder, err := filepath.EvalSymlinks(text)
+	root, err := filepath.EvalSymlinks(m.Root())
 	if err != nil {
-		return false
+		return true
 	}
-	mounted, err := isMountPoint(folder)
-	return err == nil && mounted
+	for _, mount := range mounts {
+		if mount.Type == "squashfs" && path.Base(mount.Point) == "bundle" && (root == "/" || strings.HasPrefix(mount.Point, root+"/")) {
+			return true
+		}
+	}
+	return false
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
@@ -21,7 +22,7 @@ type Install struct {
 
 // image is one image of the bundle, for one slot.
 type image struct {
-	name     string // of the file, relative to the bundle
+	name     string // of the file, relative to the bundle; "" without one
 	digest   string
 	bootname string // "" for a slot that has a parent
 }
@@ -34,7 +35,8 @@ func ReadInstall(getenv func(string) string) (Install, error) {
 			Then("let RAUC run this: it is a handler of system.conf")
 	}
 	for _, n := range strings.Fields(getenv("RAUC_TARGET_SLOTS")) {
-		if name := getenv("RAUC_IMAGE_NAME_" + n); name != "" {
+		// With an install hook an image need not have a file.
+		if name := getenv("RAUC_IMAGE_NAME_" + n); name != "" || getenv("RAUC_IMAGE_CLASS_"+n) != "" {
 			in.images = append(in.images, image{name: name, digest: getenv("RAUC_IMAGE_DIGEST_" + n), bootname: getenv("RAUC_SLOT_BOOTNAME_" + n)})
 		}
 	}
@@ -62,19 +64,36 @@ type Capsule struct {
 	io.ReadCloser
 }
 
-// Capsules opens every image of the bundle that is a UEFI capsule, whatever its name and slot. Close them.
-func (in Install) Capsules() ([]Capsule, error) {
-	var found []Capsule
+// CapsuleNames are the images of the bundle that are UEFI capsules, whatever their names and slots.
+func (in Install) CapsuleNames() ([]string, error) {
+	var names []string
 	for _, i := range in.images {
-		h := SlotHook{Bundle: in.Bundle, Image: i.name, Digest: i.digest}
-		is, err := h.isCapsule()
-		if err == nil && !is {
+		if i.name == "" {
 			continue
 		}
-		var f io.ReadCloser
-		if err == nil {
-			f, err = h.Open()
+		is, err := SlotHook{Bundle: in.Bundle, Image: i.name}.isCapsule()
+		if err != nil {
+			return nil, err
 		}
+		if is {
+			names = append(names, i.name)
+		}
+	}
+	return names, nil
+}
+
+// Capsules opens them. Close them.
+func (in Install) Capsules() ([]Capsule, error) {
+	names, err := in.CapsuleNames()
+	if err != nil {
+		return nil, err
+	}
+	var found []Capsule
+	for _, i := range in.images {
+		if !slices.Contains(names, i.name) {
+			continue
+		}
+		f, err := SlotHook{Bundle: in.Bundle, Image: i.name, Digest: i.digest}.Open()
 		if err != nil {
 			for _, c := range found {
 				_ = c.Close()

@@ -110,7 +110,8 @@ func TestActivateLater(t *testing.T) {
 	if diff := cmp.Diff([]string{"set-state B bad"}, calls); diff != "" {
 		t.Errorf("install calls (-want +got):\n%s", diff)
 	}
-	o.marks(t, mark{"mark-good", "other", 1, truth{"A", "A", "A"}}, mark{"mark-active", "other", 0, truth{"A", "B", "AB"}})
+	o.tells(t, truth{"A", "A", "A"})
+	o.marks(t, mark{"mark-good", "other", 0, truth{"A", "A", "AB"}}, mark{"mark-active", "other", 0, truth{"A", "B", "AB"}})
 	o.arrives(t, "B", "36.4.3")
 	o.holds(t, "B", image)
 

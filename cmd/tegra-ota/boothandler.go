@@ -106,9 +106,6 @@ func preInstall(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if err := bundle.RememberBundle(in.Machine); err != nil {
-		return err
-	}
 	if err := refuseSlots(ctx, in, bundle, control); err != nil {
 		return err
 	}
@@ -178,15 +175,12 @@ func postInstall(ctx context.Context, in *cli.Invocation) error {
 	if bundle.SwitchesSlots() {
 		return control.FinishOutside(ctx, rauc.UpdateID)
 	}
-	capsules, err := bundle.Capsules()
-	for _, c := range capsules {
-		_ = c.Close()
-	}
+	capsules, err := bundle.CapsuleNames()
 	if err != nil || len(capsules) == 0 {
 		return err
 	}
 	if !bundle.ActivatesInstalled() {
-		in.Log.Info("the firmware is staged and not activated: activate-installed is false; `rauc status mark-active other` does it")
+		in.Log.Info("the firmware is staged and not activated: activate-installed is false; `rauc status mark-active other` does it, before a reboot")
 		return nil
 	}
 	a, done, err := control.ActivateFirmwareOnly(ctx, rauc.UpdateID)

@@ -80,8 +80,14 @@ func (m *Machine) WriteCount(path string) (string, error) {
 	if st.Mode&unix.S_IFMT != unix.S_IFBLK {
 		return fmt.Sprintf("%d.%09d", st.Mtim.Sec, st.Mtim.Nsec), nil
 	}
-	// A node is this kernel's, whatever folder leads to it.
-	text, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/stat", unix.Major(st.Rdev), unix.Minor(st.Rdev)))
+	// A node is this kernel's, whatever folder leads to it. A partition has its disk's queue.
+	node := fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+	for _, queue := range []string{node + "/queue", node + "/../queue"} {
+		if counts, err := os.ReadFile(queue + "/iostats"); err == nil && strings.TrimSpace(string(counts)) == "0" {
+			return "", &fs.PathError{Op: "count writes", Path: path, Err: unix.EOPNOTSUPP}
+		}
+	}
+	text, err := os.ReadFile(node + "/stat")
 	if err != nil {
 		return "", err
 	}

@@ -13,7 +13,7 @@ import (
 
 // Patience is how long one call of the backend may take in all. RAUC sets no limit: its service hangs with the backend,
 // and its clients give up after 25 s (RAUC 1.8, run). A changing call waits at most 5 s of it for the lock, and a program
-// that is killed then may take another second to go: 10 s is what is promised.
+// that is killed then may take another second to go: 10 s is what is promised, unless a file system stalls.
 const Patience = 8 * time.Second
 
 // Backend answers RAUC's bootloader-custom-backend calls: get-primary, set-primary, get-state, set-state (since RAUC 1.4)
@@ -70,10 +70,7 @@ func (b Backend) SetPrimary(ctx context.Context, name string) error {
 		return err
 	}
 	a, err := b.Control.SetPrimary(ctx, UpdateID, slot, installing(b.Machine))
-	for _, w := range a.Warnings {
-		b.Warn(w)
-	}
-	return err
+	return b.warn(a.Warnings, err)
 }
 
 // SetState marks a slot good or bad.
@@ -87,13 +84,17 @@ func (b Backend) SetState(ctx context.Context, name, state string) error {
 		_, err = b.Control.SetGood(ctx, slot)
 		return err
 	case "bad":
-		warnings, err := b.Control.SetBad(ctx, UpdateID, slot)
-		for _, w := range warnings {
-			b.Warn(w)
-		}
-		return err
+		warnings, err := b.Control.SetBad(ctx, UpdateID, slot, installing(b.Machine))
+		return b.warn(warnings, err)
 	}
 	return fail.New(fail.Usage, "cannot set slot %s to %q: the states are good and bad", name, state)
+}
+
+func (b Backend) warn(warnings []string, err error) error {
+	for _, w := range warnings {
+		b.Warn(w)
+	}
+	return err
 }
 
 func (b Backend) answer(word string) error {
