@@ -55,6 +55,14 @@ func sweepSetBad(slot backends.Slot) sweepVerb {
 	}
 }
 
+// sweepOrder is a person's `rauc status mark-bad`.
+func sweepOrder(slot backends.Slot) sweepVerb {
+	return func(ctx context.Context, _ *sweepDevice, c *backends.Control, _ *device.Machine) error {
+		_, err := c.SetBad(ctx, ruleRAUC, slot, false)
+		return err
+	}
+}
+
 func sweepSetGood(slot backends.Slot) sweepVerb {
 	return func(ctx context.Context, _ *sweepDevice, c *backends.Control, _ *device.Machine) error {
 		_, err := c.SetGood(ctx, slot)
@@ -171,6 +179,14 @@ func outsideCases() []sweepCase {
 		{name: "rauc: bad, firmware and good", prepare: after(), verb: together(bad, fw, sweepSetGood(b))},
 		{name: "rauc: bad, the running slot", prepare: after(), verb: sweepSetBad(a)},
 		{name: "rauc: bad, the running slot, activated", prepare: with(full), verb: sweepSetBad(a)},
+		{name: "rauc: order against the other slot", prepare: after(), verb: sweepOrder(b)},
+		{name: "rauc: order against the other slot, first", virgin: true, prepare: after(), verb: sweepOrder(b)},
+		{name: "rauc: order over a switch", prepare: with(plain), verb: sweepOrder(b)},
+		{name: "rauc: order over a capsule", prepare: with(full), verb: sweepOrder(b)},
+		{name: "rauc: order over an install that broke", prepare: after(bad, half), verb: sweepOrder(b), heal: again},
+		{name: "rauc: order and good, after a reboot", prepare: after(sweepOrder(b), rebootsUp, sweepVerify), verb: sweepSetGood(b)},
+		{name: "rauc: order and primary", prepare: after(sweepOrder(b)), verb: sweepMarkActive(b)},
+		{name: "rauc: verify, on trial and marked bad", prepare: with(full, rebootsUp, sweepCount, sweepOrder(b)), verb: sweepVerify},
 		{name: "rauc: good revives the running slot", prepare: after(sweepSetBad(a)), verb: sweepSetGood(a)},
 		{name: "rauc: firmware alone", prepare: after(fw), verb: sweepFirmwareOnly},
 		{name: "rauc: firmware alone, pinned", redundancy: virtual.BootOnly, prepare: after(fw), verb: sweepFirmwareOnly},
@@ -195,8 +211,8 @@ func outsideVerb(t *rapid.T, image string) named {
 		{broke, begun},
 		{broke + ", and mark-active other", together(begun, otherOf(sweepMarkActive))},
 		{broke + ", and mark-good other", together(begun, otherOf(sweepSetGood))},
-		{"rauc: mark-bad other", otherOf(sweepSetBad)},
-		{orderedBad, runningOf(sweepSetBad)},
+		{"rauc: mark-bad other", otherOf(sweepOrder)},
+		{orderedBad, runningOf(sweepOrder)},
 		{"rauc: mark-good other", otherOf(sweepSetGood)},
 		{"rauc: mark-good booted", runningOf(sweepSetGood)},
 		{"rauc: mark-active other", otherOf(sweepMarkActive)},

@@ -86,7 +86,8 @@ func (h SlotHook) Open() (io.ReadCloser, error) {
 	return v, nil
 }
 
-// openWithin opens a regular file that lies on the file system mounted at a folder.
+// openWithin opens a regular file that lies on the file system mounted at a folder. Like every image that a caller names, it is
+// one of this host's, whatever folder stands in for the device.
 func openWithin(bundle, path string) (*os.File, error) {
 	root, err := filepath.EvalSymlinks(bundle)
 	if err != nil {

@@ -29,9 +29,9 @@ RAUC runs the last three without arguments, so they have names of their own. A s
 
 get-primary and get-current print a bootname, get-state good or bad, and need no privilege. get-primary names the slot that
 boots next, also while a capsule waits, and prints nothing where that slot is bad. set-primary is the activation of the update
-in flight; behind RAUC's set-state bad it also means that RAUC has written the slot completely. set-state good commits the
-running slot, without health checks: those are tegra-boot-verify's. Every call ends within 10 s, 5 of which it may wait for
-another update or slot change (exit 75).
+in flight; at the end of an install, while the bundle is mounted, it also means that RAUC has written the slot completely.
+set-state good commits the running slot, without health checks: those are tegra-boot-verify's. Every call ends within 10 s
+unless a file system stalls; 5 of them it may wait for another update or slot change (exit 75).
 
 A bundle's firmware is installed by its slot hook, tegra-bup rauc-hook. A bundle with firmware alone makes RAUC switch nothing;
 post-install activates it.`,

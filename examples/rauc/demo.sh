@@ -44,7 +44,8 @@ trap 'exit 1' HUP INT TERM
 lay_out() {
 	make -s -C "$examples/../.." install DESTDIR="$orin" PREFIX=/usr
 	mkdir -p "$orin/etc/rauc" "$orin/etc/systemd/system" "$orin/data"
-	sed "s,=/,=$orin/," "$examples/system.conf" >"$orin/etc/rauc/system.conf"
+	# A device takes no plain bundles; the kernel that runs the demo may lack what the others need.
+	sed "s,=/,=$orin/,; /^bundle-formats=/d" "$examples/system.conf" >"$orin/etc/rauc/system.conf"
 	"$examples/bundle.sh" --demo-ca "$work/ca"
 	cp "$work/ca/ca.cert.pem" "$orin/etc/rauc/"
 	cp -r "$examples/rauc.service.d" "$orin/etc/systemd/system/"
@@ -103,7 +104,7 @@ boot() {
 }
 
 # release VERSION L4T: a bundle of a new root file system and new boot firmware. Plain, because the kernel that runs the demo may
-# lack device-mapper; a device should take verity bundles only (bundle-formats= in system.conf).
+# lack device-mapper; a device takes verity bundles only (bundle-formats= in system.conf).
 release() {
 	rm -rf "$work/release" "$work/update.raucb"
 	mkdir -p "$work/release/etc"

@@ -16,8 +16,8 @@ echo "test-vm: building a device for User Mode Linux"
 make --no-print-directory GO="$GO" install DESTDIR="$work/tree" >"$work/log"
 CGO_ENABLED=0 "$GO" build -trimpath -ldflags '-s -w' -o "$work/tree/usr/sbin/init" ./vm/uml
 vm/uml/root.sh "$work/tree"
-# examples/rauc as an integrator uses it. A device's comment says to allow no plain bundles; this kernel can do without them.
-sed 's/^#bundle-formats=/bundle-formats=/' examples/rauc/system.conf >"$work/tree/etc/rauc/system.conf"
+# examples/rauc as an integrator uses it.
+install -D -m 644 -t "$work/tree/etc/rauc" examples/rauc/system.conf
 install -D -m 644 -t "$work/tree/etc/systemd/system/rauc.service.d" examples/rauc/rauc.service.d/50-tegra-ota.conf
 # Every call by RAUC is recorded on its way, but for system-info, which each rauc process calls when it reads system.conf. The
 # bundle's hook looks below TEGRA_OTA_ROOT, /orin in the guest.
