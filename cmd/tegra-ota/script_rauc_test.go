@@ -66,3 +66,23 @@ func bundle(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Defer(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
 }
+
+// installing ROOT: a squashfs is mounted where RAUC mounts a bundle while it installs it.
+func installing(ts *testscript.TestScript, _ bool, args []string) {
+	dir, image := filepath.Join(ts.MkAbs(args[0]), "run/rauc/mnt/bundle"), ts.MkAbs(args[0]+".raucb")
+	ts.Check(os.MkdirAll(dir, 0o755))
+	for _, c := range [][]string{{"mksquashfs", dir, image, "-quiet", "-no-progress", "-noappend"}, {"mount", "-t", "squashfs", "-o", "loop,ro", image, dir}} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			ts.Fatalf("missing: the right or the program to mount a squashfs: %v: %v: %s", c, err, out)
+		}
+	}
+	ts.Defer(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+}
+
+// installed ROOT: the bundle is taken down.
+func installed(ts *testscript.TestScript, _ bool, args []string) {
+	dir := filepath.Join(ts.MkAbs(args[0]), "run/rauc/mnt/bundle")
+	if err := unix.Unmount(dir, 0); err != nil {
+		ts.Fatalf("cannot unmount %s: %v", dir, err)
+	}
+}

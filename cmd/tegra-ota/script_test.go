@@ -22,17 +22,18 @@ import (
 
 // commands are what the scripts know besides testscript's own.
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
-	"exits":    exits,
-	"oneline":  oneline,
-	"snapshot": snapshot,
-	"same":     same,
-	"json":     jsonValue,
-	"image":    makeImage,
-	"bup":      makeBUP,
-	"patch":    patch,
-	"variable": variable,
-	"answers":  answers,
-	"bundle":   bundle,
+	"exits":      exits,
+	"oneline":    oneline,
+	"snapshot":   snapshot,
+	"same":       same,
+	"json":       jsonValue,
+	"image":      makeImage,
+	"bup":        makeBUP,
+	"patch":      patch,
+	"variable":   variable,
+	"answers":    answers,
+	"bundle":     bundle,
+	"installing": installing, "installed": installed,
 }
 
 // exits CODE PROGRAM ARGS...: the program ends with that exit code.
