@@ -23,7 +23,18 @@ func installing(m *device.Machine) bool {
 		return true
 	}
 	for _, mount := range mounts {
-		if mount.Type == "squashfs" && path.Base(mount.Point) == "bundle" && (root == "/" || strings.HasPrefix(mount.Point, root+"/")) {
+		if mount.Type == "squashfs" && path.Base(mount.Point) == "bundle" && concerns(root, mount.Point) {
+			return true
+		}
+	}
+	return false
+}
+
+// concerns says whether a mount may be of the RAUC that installs on the device below root: of a folder that stands in for a whole
+// device those within, and where it stands in for the firmware alone, those in RAUC's own places.
+func concerns(root, point string) bool {
+	for _, prefix := range []string{strings.TrimSuffix(root, "/"), "/run/rauc", "/mnt/rauc"} {
+		if strings.HasPrefix(point, prefix+"/") {
 			return true
 		}
 	}
