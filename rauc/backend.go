@@ -14,7 +14,7 @@ import (
 // Patience is how long one call of the backend may take in all. RAUC sets no limit: its service hangs with the backend,
 // and its clients give up after 25 s (RAUC 1.8, run). A changing call waits at most 5 s of it for the lock, and a program
 // that is killed then may take another second to go: 10 s is what is promised, unless a file system stalls.
-const Patience = 8 * time.Second
+const Patience = 7 * time.Second
 
 // Backend answers RAUC's bootloader-custom-backend calls: get-primary, set-primary, get-state, set-state (since RAUC 1.4)
 // and get-current (since 1.11).

@@ -162,3 +162,15 @@ func TestActivatesInstalled(t *testing.T) {
 		}
 	}
 }
+
+// With an install hook an image need not have a file; its slot is switched to all the same.
+func TestReadInstallOfAnImageWithoutFile(t *testing.T) {
+	env := map[string]string{"RAUC_BUNDLE_MOUNT_POINT": t.TempDir(), "RAUC_TARGET_SLOTS": "1 2", "RAUC_IMAGE_CLASS_2": "rootfs", "RAUC_SLOT_BOOTNAME_2": "B"}
+	in, err := rauc.ReadInstall(func(name string) string { return env[name] })
+	if err != nil || !in.SwitchesSlots() {
+		t.Fatalf("switches slots %t, %v; want it to", in.SwitchesSlots(), err)
+	}
+	if names, err := in.CapsuleNames(); err != nil || len(names) > 0 {
+		t.Errorf("capsules %q, %v", names, err)
+	}
+}

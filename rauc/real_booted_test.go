@@ -97,7 +97,7 @@ func TestContradiction(t *testing.T) {
 	o.launch(t, o.execStart(t, o.path(dropIn)))
 	select {
 	case <-o.service.done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Error("rauc service starts although nobody knows which slot runs")
 	}
 	for _, call := range []string{"set-state A bad", "set-state B bad", "set-state A good", "set-state B good", "set-primary A",
