@@ -40,8 +40,9 @@ func (c *Control) SetPrimary(ctx context.Context, id string, slot Slot, finished
 	return a, s.journal.save(false)
 }
 
-// ActivateFirmwareOnly activates the update of an id, whose updater switches slots for images alone and brought none. done is false where that happened already. It is an error if no such firmware is staged: the
-// updater would report a success that nothing comes of.
+// ActivateFirmwareOnly activates the update of an id, whose updater switches slots for images alone and brought none. done
+// is false where that happened already. It is an error if no such firmware is staged: the updater would report a success
+// that nothing comes of.
 func (c *Control) ActivateFirmwareOnly(ctx context.Context, id string) (a Activation, done bool, err error) {
 	s, err := c.begin(ctx)
 	if err != nil {
