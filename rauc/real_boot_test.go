@@ -1,12 +1,12 @@
 package rauc_test
 
 import (
-	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
-	"strings"
 	"testing"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // unjudged is a boot that nobody has judged yet.
@@ -29,26 +29,7 @@ func (o *orin) boot(t *testing.T, options ...string) (up bool, timeline string) 
 	}
 	_ = os.Remove(o.path("verify.json"))
 	c := exec.Command(suite.orin, append([]string{"boot", o.dir, "--json", "--userspace", o.userland}, options...)...)
-	var out, log strings.Builder
-	c.Stdout, c.Stderr = &out, &log
-	err := c.Run()
-	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
-		t.Fatalf("virtual-orin boot %v: %v\n%s%s", options, err, out.String(), log.String())
-	}
-	var report struct {
-		Timeline      []string `json:"timeline"`
-		Outcome       string   `json:"outcome"`
-		UserspaceExit *int     `json:"userspace_exit"`
-	}
-	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
-		t.Fatalf("virtual-orin boot --json: %v\n%s", err, out.String())
-	}
-	timeline = strings.Join(report.Timeline, "\n") + "\noutcome: " + report.Outcome + "\n" + log.String()
-	if report.UserspaceExit != nil && *report.UserspaceExit != 0 {
-		t.Fatalf("tegra-boot-verify exits %d:\n%s", *report.UserspaceExit, timeline)
-	}
-	return err == nil, timeline
+	return orintest.Boot(t, c)
 }
 
 // mustBoot fails unless Linux comes up on the slot. RAUC's service starts then, and once the slot is committed, our unit

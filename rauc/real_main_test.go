@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // suite is what all cases share.
@@ -58,26 +59,12 @@ func runSuite(m *testing.M) (code int, err error) {
 
 // prerequisites names everything that is missing at once.
 func prerequisites() error {
-	var missing []string
-	for _, program := range []string{"rauc", "dbus-daemon", "busctl", "systemd-tmpfiles", "mksquashfs", "openssl", "losetup", "mount",
-		"unshare", "mkfs.ext4", "make", "sh"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, program)
-		}
-	}
+	missing := orintest.Missing("rauc", "dbus-daemon", "busctl", "systemd-tmpfiles", "mksquashfs", "openssl", "losetup", "mount",
+		"unshare", "mkfs.ext4", "make", "sh")
 	if _, err := os.Stat(debianUnit); err != nil {
 		missing = append(missing, debianUnit+" (package rauc-service)")
 	}
-	if os.Geteuid() != 0 {
-		missing = append(missing, "root")
-	} else if out, err := exec.Command("losetup", "-f").CombinedOutput(); err != nil {
-		missing = append(missing, "loop devices ("+strings.TrimSpace(string(out))+")")
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("missing: %s; make setup installs packages, loop devices and root come from the machine",
-			strings.Join(missing, ", "))
-	}
-	return nil
+	return orintest.Refuse(missing)
 }
 
 // installed runs make install once, in a copy of the sources: other packages' tests build in the original's build folder.

@@ -1,8 +1,6 @@
 package rauc_test
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // UEFI variables' vendors: the UEFI specification's and NVIDIA's public one.
@@ -134,49 +134,14 @@ func (o *orin) runs(t *testing.T, c *exec.Cmd) (code int, stdout, stderr string)
 	if c.Env == nil {
 		c.Env = []string{"TEGRA_OTA_ROOT=" + o.dir}
 	}
-	var out, log strings.Builder
-	c.Stdout, c.Stderr = &out, &log
-	err := c.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", c.Path, err)
-	}
-	return c.ProcessState.ExitCode(), out.String(), log.String()
+	return orintest.Run(t, c)
 }
 
-// status is the part of `tegra-bootctl status --json` that the cases look at.
-type status struct {
-	Current string  `json:"current"`
-	Next    *string `json:"next"`
-	Slots   map[string]struct {
-		Bootable      *bool   `json:"bootable"`
-		Retries       *int    `json:"retries"`
-		Firmware      *string `json:"firmware"`
-		FirmwareDirty bool    `json:"firmware_dirty"`
-		Rootfs        string  `json:"rootfs"`
-	} `json:"slots"`
-	Update struct {
-		State  string `json:"state"`
-		Target string `json:"target"`
-		Boots  int    `json:"boots"`
-	} `json:"update"`
-	Verdict struct {
-		Outcome string `json:"outcome"`
-		Reason  string `json:"reason"`
-	} `json:"verdict"`
-}
-
-func (o *orin) status(t *testing.T) status {
+func (o *orin) status(t *testing.T) orintest.Status {
 	t.Helper()
-	code, out, log := o.control(t, "tegra-bootctl", "status", "--json")
-	if code != 0 {
-		t.Fatalf("tegra-bootctl status exits %d: %s", code, log)
-	}
-	var s status
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("tegra-bootctl status --json: %v\n%s", err, out)
-	}
-	return s
+	c := exec.Command(o.path(libexec, "tegra-bootctl"), "status", "--json")
+	c.Env = []string{"TEGRA_OTA_ROOT=" + o.dir}
+	return orintest.ReadStatus(t, c)
 }
 
 // variable sets a UEFI variable behind tegra-ota's back.
@@ -184,4 +149,4 @@ func (o *orin) variable(name, vendor string) string {
 	return o.path("sys/firmware/efi/efivars", name+"-"+vendor)
 }
 
-func other(slot string) string { return map[string]string{"A": "B", "B": "A"}[slot] }
+func other(slot string) string { return orintest.Other(slot) }

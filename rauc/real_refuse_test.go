@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // before is all that a refused update must leave as it was.
 type before struct {
 	slot           string
 	running, other map[string]string
-	status         status
+	status         orintest.Status
 	truth          truth
 }
 

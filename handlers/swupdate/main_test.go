@@ -9,9 +9,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // suite is what all cases share: the programs under test and two signing keys, of which the device trusts the first.
@@ -63,21 +64,8 @@ func runSuite(m *testing.M) (code int, err error) {
 
 // prerequisites names everything that is missing at once.
 func prerequisites() error {
-	var missing []string
-	for _, program := range []string{"swupdate", "swupdate-client", "openssl", "zstd", "cpio", "lua5.3", "lua5.4", "losetup", "mount", "umount", "mkfs.ext4", "bash", "make", "systemd-analyze"} {
-		if _, err := exec.LookPath(program); err != nil {
-			missing = append(missing, program)
-		}
-	}
-	if os.Geteuid() != 0 {
-		missing = append(missing, "root")
-	} else if out, err := exec.Command("losetup", "-f").CombinedOutput(); err != nil {
-		missing = append(missing, "loop devices ("+strings.TrimSpace(string(out))+")")
-	}
-	if len(missing) > 0 {
-		return fmt.Errorf("missing: %s; make setup installs packages, loop devices and root come from the machine", strings.Join(missing, ", "))
-	}
-	return nil
+	return orintest.Refuse(orintest.Missing("swupdate", "swupdate-client", "openssl", "zstd", "cpio", "lua5.3", "lua5.4", "losetup", "mount",
+		"umount", "mkfs.ext4", "bash", "make", "systemd-analyze"))
 }
 
 // programs builds tegra-ota and virtual-orin once, as they are shipped.

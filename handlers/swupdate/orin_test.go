@@ -1,8 +1,6 @@
 package swupdate_test
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // UEFI variables' vendors: the UEFI specification's and NVIDIA's public one.
@@ -75,50 +75,14 @@ func (o *orin) control(t *testing.T, name string, args ...string) (code int, std
 	t.Helper()
 	c := exec.Command(filepath.Join(suite.libexec, name), args...)
 	c.Env = append(os.Environ(), o.env...)
-	var out, log strings.Builder
-	c.Stdout, c.Stderr = &out, &log
-	err := c.Run()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatalf("%s: %v", name, err)
-	}
-	return c.ProcessState.ExitCode(), out.String(), log.String()
+	return orintest.Run(t, c)
 }
 
-// status is the part of `tegra-bootctl status --json` that the cases look at.
-type status struct {
-	Current string  `json:"current"`
-	Next    *string `json:"next"`
-	Slots   map[string]struct {
-		Bootable      *bool   `json:"bootable"`
-		Retries       *int    `json:"retries"`
-		Firmware      *string `json:"firmware"`
-		FirmwareDirty bool    `json:"firmware_dirty"`
-		Rootfs        string  `json:"rootfs"`
-	} `json:"slots"`
-	Update struct {
-		State  string `json:"state"`
-		Target string `json:"target"`
-		Boots  int    `json:"boots"`
-	} `json:"update"`
-	Verdict struct {
-		Outcome  string `json:"outcome"`
-		Reason   string `json:"reason"`
-		NextStep string `json:"next_step"`
-	} `json:"verdict"`
-}
-
-func (o *orin) status(t *testing.T) status {
+func (o *orin) status(t *testing.T) orintest.Status {
 	t.Helper()
-	code, out, log := o.control(t, "tegra-bootctl", "status", "--json")
-	if code != 0 {
-		t.Fatalf("tegra-bootctl status exits %d: %s", code, log)
-	}
-	var s status
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("tegra-bootctl status --json: %v\n%s", err, out)
-	}
-	return s
+	c := exec.Command(filepath.Join(suite.libexec, "tegra-bootctl"), "status", "--json")
+	c.Env = append(os.Environ(), o.env...)
+	return orintest.ReadStatus(t, c)
 }
 
 // boot plays one attempt and says whether Linux came up.
@@ -127,26 +91,7 @@ func (o *orin) boot(t *testing.T, options ...string) (up bool, timeline string) 
 	_ = os.Remove(o.path("verify.json"))
 	c := exec.Command(suite.orin, append([]string{"boot", o.dir, "--json", "--userspace", o.userland}, options...)...)
 	c.Env = append(os.Environ(), "PATH="+suite.libexec+":"+os.Getenv("PATH"))
-	var out, log strings.Builder
-	c.Stdout, c.Stderr = &out, &log
-	err := c.Run()
-	var exit *exec.ExitError
-	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) {
-		t.Fatalf("virtual-orin boot %v: %v\n%s%s", options, err, out.String(), log.String())
-	}
-	var report struct {
-		Timeline      []string `json:"timeline"`
-		Outcome       string   `json:"outcome"`
-		UserspaceExit *int     `json:"userspace_exit"`
-	}
-	if err := json.Unmarshal([]byte(out.String()), &report); err != nil {
-		t.Fatalf("virtual-orin boot --json: %v\n%s", err, out.String())
-	}
-	timeline = strings.Join(report.Timeline, "\n") + "\noutcome: " + report.Outcome + "\n" + log.String()
-	if report.UserspaceExit != nil && *report.UserspaceExit != 0 {
-		t.Fatalf("tegra-boot-verify exits %d:\n%s", *report.UserspaceExit, timeline)
-	}
-	return err == nil, timeline
+	return orintest.Boot(t, c)
 }
 
 // mustBoot fails unless Linux comes up on the slot.
@@ -214,4 +159,4 @@ func (o *orin) image(t *testing.T) []byte {
 	return random(3<<20 + 512)
 }
 
-func other(slot string) string { return map[string]string{"A": "B", "B": "A"}[slot] }
+func other(slot string) string { return orintest.Other(slot) }
