@@ -90,6 +90,32 @@ func TestOrderAgainstTheSlotOnTrialGivesItUp(t *testing.T) {
 	d.wantBoot(backends.B, true, false)
 }
 
+// Without a trial, too: boot-verify, and whoever waits for its commit, does not call good what was called bad in the same boot. Where
+// no other slot can boot, the running one goes on.
+func TestOrderAgainstTheRunningSlotOutlivesBootVerify(t *testing.T) {
+	d := newRule(t)
+	ruleMust(t, d.commit())
+	d.bare(virtual.BootOptions{})
+	d.order(backends.A)
+	b, err := d.verify()
+	ruleMust(t, err)
+	if b.Committed || b.Reboot || !strings.Contains(b.Message, "marked bad while it ran") {
+		t.Errorf("committed %t, reboot %t: %s", b.Committed, b.Reboot, b.Message)
+	}
+	d.wantMarks(ruleUnbootable, ruleBootable)
+	d.boot(virtual.BootOptions{})
+	d.wantBoot(backends.B, true, false)
+
+	d.order(backends.A)
+	d.order(backends.B)
+	b, err = d.verify()
+	ruleMust(t, err)
+	if !b.Committed {
+		t.Errorf("slot B is the only one that can go on: %s", b.Message)
+	}
+	d.wantMarks(ruleUnbootable, ruleBootable)
+}
+
 // A slot that was marked bad while it ran is no way back for what comes after it.
 func TestNoRollBackToASlotThatWasMarkedBad(t *testing.T) {
 	d := newRule(t)

@@ -93,6 +93,16 @@ func (s *session) runningBad(ctx context.Context, slot Slot) (warnings []string,
 	return warnings, s.markBad(ctx, slot)
 }
 
+// orderedAway says that the running slot was marked bad in this boot, and that the firmware can obey: had it been before, the other
+// slot would run. Accepting the slot would undo the order. A mark without status and retries is an order that a power cut kept from
+// being carried out, and a slot that runs for want of another one has to go on.
+func (s *session) orderedAway() bool {
+	current := s.obs.state.Current
+	have := s.obs.state.Slots[current]
+	obeyed := have.Status != nil && *have.Status == StatusUnbootable && (have.Retries == nil || *have.Retries == 0)
+	return obeyed && s.journal.mark(current).Bad && s.good(current.Other())
+}
+
 // SetGood makes a slot bootable on an updater's word. For the running slot that is the whole commit. The other one must
 // be neither half written nor dirty; if it was only marked bad and nobody wrote to it since, it is what it was.
 func (c *Control) SetGood(ctx context.Context, slot Slot) (message string, err error) {

@@ -44,7 +44,7 @@ func ReadInstall(getenv func(string) string) (Install, error) {
 }
 
 // SwitchesSlots says that the bundle has an image for a slot with a bootname. RAUC then marks that slot bad before it
-// writes, and makes it the primary one behind the last image; else it does neither (RAUC 1.8 to 1.16, run).
+// writes, and makes it the primary one behind the last image; else it does neither (RAUC 1.8 and 1.15.2, run).
 func (in Install) SwitchesSlots() bool { return len(in.Bootnames()) > 0 }
 
 // Bootnames are those of the slots that the bundle has images for.
