@@ -39,6 +39,7 @@ type Verb struct {
 	Name     string
 	Synopsis string // arguments behind the name, as in "[--json] FILE"
 	Summary  string // one sentence
+	Help     string // the rest of the verb's help, like a man page
 	Flags    func(*pflag.FlagSet)
 	// Stdin says whether a call with these arguments behind the verb reads stdin; nil: never.
 	Stdin func(files []string) bool

@@ -11,8 +11,12 @@ import (
 func (p Program) help(verb *Verb, flags *pflag.FlagSet) string {
 	var b strings.Builder
 	if verb != nil {
-		fmt.Fprintf(&b, "%s %s: %s\n\nusage: %s\n\n%s\n%s", p.Name, verb.Name, verb.Summary,
-			strings.TrimSpace(p.Name+" "+verb.Name+" "+verb.Synopsis), flags.FlagUsages(), ExitCodes)
+		fmt.Fprintf(&b, "%s %s: %s\n\nusage: %s\n\n", p.Name, verb.Name, verb.Summary,
+			strings.TrimSpace(p.Name+" "+verb.Name+" "+verb.Synopsis))
+		if verb.Help != "" {
+			fmt.Fprintf(&b, "%s\n\nflags:\n", strings.TrimSpace(verb.Help))
+		}
+		fmt.Fprintf(&b, "%s\n%s", flags.FlagUsages(), ExitCodes)
 		return b.String()
 	}
 	fmt.Fprintf(&b, "%s: %s\n\nusage:\n", p.Name, p.Summary)

@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/swdesc/cpio"
+	"github.com/tegra-ota/tegra-ota/swdesc/crypt"
+	"github.com/tegra-ota/tegra-ota/swdesc/pack"
+	"github.com/tegra-ota/tegra-ota/swdesc/problem"
+	"github.com/tegra-ota/tegra-ota/swdesc/release"
+	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
+)
+
+func packVerb() cli.Verb {
+	return cli.Verb{
+		Name: "pack",
+		Synopsis: "RELEASE.toml -o FILE [--format FORMAT] [--key FILE | --sign-command COMMAND] [--cert FILE] [--signature KIND] " +
+			"[--signing-time] [--encryption-key FILE] [--container KIND] [--syntax SYNTAX] [--bundle-format FORMAT] [--allow CHECK]... " +
+			"[--work FOLDER] [--json]",
+		Summary: "check a release, and make the update for one updater",
+		Help: `
+Reads the release and every file of it, refuses what a device would refuse, and writes FILE, which is there whole or not at all.
+
+  swu       a signed .swu for SWUpdate. Sign with --key and --cert, or let an HSM sign: --sign-command gets the bytes to sign on
+            its standard input (for cms the DER of the signed attributes) and prints the raw signature; no private key is read
+            then. For example: --sign-command 'pkcs11-tool -s -m SHA256-RSA-PKCS --id 01'. Each signature is checked with --cert
+            before it is written. The same release gives the same bytes, but for pss and ECDSA signatures and encrypted images.
+  rauc-dir  a folder for "rauc bundle", which signs: rauc bundle --cert CERT --key KEY FOLDER update.raucb
+  mender    an artifact for the update module tegra-bup, by mender-artifact, which must be installed and signs with --key.
+
+Components with "encrypt" are encrypted with AES-256-CBC and the key in --encryption-key, a file as SWUpdate's -K takes it.`,
+		Flags: func(f *pflag.FlagSet) {
+			f.StringP("output", "o", "", "`FILE` to write, or folder (required)")
+			f.String("format", string(pack.SWU), "`FORMAT` of the update: swu, rauc-dir or mender")
+			signingFlags(f)
+			f.String("encryption-key", "", "`FILE` with the AES key, 64 hexadecimal digits")
+			f.String("container", "crc", "`KIND` of cpio archive: crc, whose sums SWUpdate checks, or newc")
+			syntaxFlag(f)
+			f.String("bundle-format", "verity", "`FORMAT` of RAUC's bundle: verity (RAUC 1.5) or plain")
+			preparing(f)
+			jsonFlag(f)
+		},
+		Run: runPack,
+	}
+}
+
+func syntaxFlag(f *pflag.FlagSet) {
+	f.String("syntax", string(syntax.Libconfig), "`SYNTAX` of sw-description: libconfig or json")
+}
+
+// preparing are the flags of every verb that looks into a release's files.
+func preparing(f *pflag.FlagSet) {
+	f.StringArray("allow", nil, "turn the errors of this `CHECK` into warnings, as \"allow\" in the release does; may be repeated")
+	f.String("work", "", "`FOLDER` for temporary copies, at times as large as the images (default: TMPDIR)")
+}
+
+func runPack(ctx context.Context, in *cli.Invocation) error {
+	file, err := oneFile(in, "RELEASE.toml")
+	if err != nil {
+		return err
+	}
+	format, err := oneOf(in, "format", string(pack.SWU), string(pack.RAUC), string(pack.Mender))
+	if err != nil {
+		return err
+	}
+	output := text(in, "output")
+	if output == "" {
+		return usageError(in, "cannot pack without an output: want -o FILE")
+	}
+	write, err := writer(in, pack.Format(format))
+	if err != nil {
+		return err
+	}
+	plan, end, err := prepare(ctx, in, file, pack.Format(format))
+	if err != nil {
+		return err
+	}
+	defer plan.Close()
+	if err = judge("pack", file, plan.Problems); err != nil {
+		end.progress()
+		return printPack(in, packed(plan, ""), err)
+	}
+	err = write(ctx, plan, output, end.report)
+	end.progress()
+	if err != nil {
+		return err
+	}
+	return printPack(in, packed(plan, output), nil)
+}
+
+// watch is the progress line of one call.
+type watch struct {
+	report   pack.Progress
+	progress func() // ends it
+}
+
+// prepare loads a release and reads its files.
+func prepare(ctx context.Context, in *cli.Invocation, file string, format pack.Format) (*pack.Plan, watch, error) {
+	var w watch
+	r, err := release.Load(file)
+	if err != nil {
+		return nil, w, err
+	}
+	for _, check := range list(in, "allow") {
+		r.Allow = append(r.Allow, check)
+	}
+	o := pack.PrepareOptions{Format: format, WorkFolder: text(in, "work")}
+	if name := text(in, "encryption-key"); name != "" {
+		key, err := crypt.LoadKey(name)
+		if err != nil {
+			return nil, w, err
+		}
+		o.EncryptionKey = &key
+	}
+	w.report, w.progress = progressOn(in.Stderr)
+	o.Progress = w.report
+	plan, err := pack.Prepare(ctx, r, o)
+	if err != nil {
+		w.progress()
+		return nil, w, err
+	}
+	return plan, w, nil
+}
+
+type writeFunc func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error
+
+// writer checks the flags of a format before the files are read, which may take minutes.
+func writer(in *cli.Invocation, format pack.Format) (writeFunc, error) {
+	for name, formats := range map[string][]pack.Format{
+		"key": {pack.SWU, pack.Mender}, "cert": {pack.SWU}, "sign-command": {pack.SWU}, "signature": {pack.SWU}, "signing-time": {pack.SWU},
+		"encryption-key": {pack.SWU}, "container": {pack.SWU}, "syntax": {pack.SWU}, "bundle-format": {pack.RAUC},
+	} {
+		if in.Flags.Changed(name) && !contains(formats, format) {
+			return nil, usageError(in, "cannot use --%s with --format %s", name, format)
+		}
+	}
+	switch format {
+	case pack.RAUC:
+		return raucWriter(in)
+	case pack.Mender:
+		return func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error {
+			return p.WriteMender(ctx, output, pack.MenderOptions{Key: text(in, "key"), Progress: report})
+		}, nil
+	}
+	return swuWriter(in)
+}
+
+func contains(list []pack.Format, f pack.Format) bool {
+	for _, have := range list {
+		if have == f {
+			return true
+		}
+	}
+	return false
+}
+
+func raucWriter(in *cli.Invocation) (writeFunc, error) {
+	bundle, err := oneOf(in, "bundle-format", "verity", "plain")
+	return func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error {
+		return pack.OutputFolder(output, func(dir string) error {
+			return p.WriteRAUC(ctx, dir, pack.RAUCOptions{Bundle: bundle, Progress: report})
+		})
+	}, err
+}
+
+func swuWriter(in *cli.Invocation) (writeFunc, error) {
+	container, err := oneOf(in, "container", "crc", "newc")
+	if err != nil {
+		return nil, err
+	}
+	written, err := oneOf(in, "syntax", string(syntax.Libconfig), string(syntax.JSON))
+	if err != nil {
+		return nil, err
+	}
+	o := pack.SWUOptions{Container: cpio.CRC, Syntax: syntax.Format(written)}
+	if container == "newc" {
+		o.Container = cpio.NewC
+	}
+	if o.Sign, err = signing(in); err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error {
+		if o.Sign == nil {
+			p.Problems = append(p.Problems, problem.Warnf("signature", "the update is not signed, and most builds of SWUpdate take none such").
+				Then("sign it with --key and --cert, or with --sign-command"))
+		}
+		o.Progress = report
+		return pack.Output(output, func(w io.Writer) error { return p.WriteSWU(ctx, w, o) })
+	}, nil
+}
+
+// packReport is what pack says: JSON, or in words.
+type packReport struct {
+	File     *string      `json:"file"` // null if nothing was written
+	Size     *int64       `json:"size"` // of a file; null for a folder
+	Format   pack.Format  `json:"format"`
+	Version  string       `json:"version"`
+	Update   string       `json:"update"`
+	Parts    []packedPart `json:"parts"`
+	Firmware any          `json:"firmware"`
+	Problems problem.List `json:"problems"`
+	plan     *pack.Plan   `json:"-"`
+}
+
+type packedPart struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"`
+	Size      int64  `json:"size"`
+	SHA256    string `json:"sha256"`
+	Stored    int64  `json:"stored_size"`
+	Zstd      bool   `json:"zstd"`
+	Encrypted bool   `json:"encrypted"`
+}
+
+func packed(p *pack.Plan, output string) packReport {
+	r := packReport{Format: p.Format, Version: p.Release.Version, Update: p.Update, Problems: orEmpty(p.Problems), plan: p}
+	if p.Firmware != nil {
+		r.Firmware = p.Firmware
+	}
+	if output != "" {
+		r.File = &output
+		if st, err := os.Stat(output); err == nil && st.Mode().IsRegular() {
+			size := st.Size()
+			r.Size = &size
+		}
+	}
+	for _, part := range p.Parts {
+		r.Parts = append(r.Parts, packedPart{part.Name, part.Component.Type, part.Plain.Size, part.Plain.Hex(), part.Stored.Size,
+			part.Zstd, part.IV != nil})
+	}
+	return r
+}
+
+// printPack prints the report and returns the verdict.
+func printPack(in *cli.Invocation, r packReport, verdict error) error {
+	var err error
+	if flag(in, "json") {
+		err = printJSON(in.Stdout, r)
+	} else {
+		err = r.print(in.Stdout)
+	}
+	if err != nil {
+		return fail.New(fail.IO, "cannot print the report: %w", err)
+	}
+	return verdict
+}
+
+func (r packReport) print(w io.Writer) error {
+	if err := printProblems(w, r.Problems); err != nil {
+		return err
+	}
+	if err := printFirmware(w, r.plan.Firmware); err != nil {
+		return err
+	}
+	if r.File == nil {
+		return nil
+	}
+	for _, p := range r.Parts {
+		if _, err := fmt.Fprintf(w, "%s: %s, %s as %s\n", p.Type, bytesText(p.Size), bytesText(p.Stored), p.Name); err != nil {
+			return err
+		}
+	}
+	_, err := fmt.Fprintf(w, "wrote release %s to %s\n", r.Version, *r.File)
+	return err
+}

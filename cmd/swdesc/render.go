@@ -1,0 +1,75 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+
+	"github.com/spf13/pflag"
+
+	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/swdesc/pack"
+	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
+)
+
+func renderVerb() cli.Verb {
+	return cli.Verb{
+		Name: "render", Synopsis: "RELEASE.toml [-o FILE] [--syntax SYNTAX] [--encryption-key FILE] [--allow CHECK]... [--work FOLDER]",
+		Summary: "print the sw-description of a release",
+		Help: `
+For a build that packs and signs with tools of its own. Sizes and digests are those of the files, which are read, checked and
+compressed as pack does it; what was found goes to standard error. The members' names are the components' names.`,
+		Flags: func(f *pflag.FlagSet) {
+			f.StringP("output", "o", "", "write to `FILE` instead of standard output")
+			syntaxFlag(f)
+			f.String("encryption-key", "", "`FILE` with the AES key of a release with encrypted components")
+			preparing(f)
+		},
+		Run: runRender,
+	}
+}
+
+func runRender(ctx context.Context, in *cli.Invocation) error {
+	file, err := oneFile(in, "RELEASE.toml")
+	if err != nil {
+		return err
+	}
+	written, err := oneOf(in, "syntax", string(syntax.Libconfig), string(syntax.JSON))
+	if err != nil {
+		return err
+	}
+	plan, end, err := prepare(ctx, in, file, pack.SWU)
+	if err != nil {
+		return err
+	}
+	end.progress()
+	defer plan.Close()
+	if err := printProblems(in.Stderr, plan.Problems); err != nil {
+		return fail.New(fail.IO, "cannot print what was found: %w", err)
+	}
+	if err := judge("render", file, plan.Problems); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := plan.WriteDescription(&b, syntax.Format(written)); err != nil {
+		return err
+	}
+	return deliver(in, b.Bytes())
+}
+
+// deliver writes a text to --output or standard output.
+func deliver(in *cli.Invocation, b []byte) error {
+	if output := text(in, "output"); output != "" {
+		return pack.Output(output, func(w io.Writer) error {
+			if _, err := w.Write(b); err != nil {
+				return fail.New(fail.IO, "cannot write %s: %w", output, err)
+			}
+			return nil
+		})
+	}
+	if _, err := in.Stdout.Write(b); err != nil {
+		return fail.New(fail.IO, "cannot print: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,105 @@
+package pack
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// MenderOptions says how to make an artifact.
+type MenderOptions struct {
+	// Key is the file with which mender-artifact signs; "" leaves the artifact unsigned.
+	Key      string
+	Progress Progress
+}
+
+// PayloadType is the artifact's payload type, which is the name of the update module on the device.
+const PayloadType = "tegra-bup"
+
+// menderFile is what the artifact's meta-data says of a file. The module that installs it needs all of it before the bytes come.
+type menderFile struct {
+	Name      string `json:"name"`
+	Type      string `json:"type"` // rootfs, kernel, kernel-dtb, firmware
+	Partition string `json:"partition,omitempty"`
+	Size      int64  `json:"size"`   // of the plain image
+	SHA256    string `json:"sha256"` // of the plain image
+	Zstd      bool   `json:"zstd"`   // stored compressed
+}
+
+// menderMetaData is the meta-data of the payload.
+type menderMetaData struct {
+	Update string       `json:"update"` // ID of the update, as in sw-description
+	Files  []menderFile `json:"files"`  // in the order in which they are installed
+}
+
+// WriteMender has mender-artifact, which must be installed, write an artifact of all images for the update module tegra-bup.
+// Conditions become a state script that runs before the update is activated.
+func (p *Plan) WriteMender(ctx context.Context, output string, o MenderOptions) error {
+	program, err := exec.LookPath("mender-artifact")
+	if err != nil {
+		return fail.New(fail.Unavailable, "cannot make Mender's artifact: %w", err).Then("install mender-artifact")
+	}
+	dir, err := os.MkdirTemp(p.work, "mender-")
+	if err != nil {
+		return fail.New(fail.IO, "cannot make a folder for temporary files: %w", err)
+	}
+	args, err := p.menderArguments(ctx, dir, o)
+	if err != nil {
+		return err
+	}
+	made := filepath.Join(filepath.Dir(output), "."+filepath.Base(output)+".mender")
+	defer os.Remove(made) // fails once it is renamed
+	cmd := exec.CommandContext(ctx, program, append(args, "-o", made)...)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		return fail.New(fail.IO, "cannot make Mender's artifact: %w: %s", err, strings.TrimSpace(string(said)))
+	}
+	if err := os.Rename(made, output); err != nil {
+		return fail.New(fail.IO, "cannot write %s: %w", output, err)
+	}
+	return nil
+}
+
+func (p *Plan) menderArguments(ctx context.Context, dir string, o MenderOptions) ([]string, error) {
+	args := []string{"write", "module-image", "-T", PayloadType, "-n", p.Release.ArtifactName(), "-t", p.Release.Hardware.Compatible,
+		"--software-name", "tegra-ota", "--software-version", p.Release.Version, "--compression", "none"}
+	if o.Key != "" {
+		args = append(args, "-k", o.Key)
+	}
+	meta := menderMetaData{Update: p.Update}
+	files := filepath.Join(dir, "files")
+	if err := os.Mkdir(files, 0o700); err != nil {
+		return nil, fail.New(fail.IO, "cannot make a folder for temporary files: %w", err)
+	}
+	m := newMeter(o.Progress, "packing", p.storedSize())
+	for _, part := range p.Parts {
+		c := part.Component
+		meta.Files = append(meta.Files, menderFile{part.Name, c.Type, c.Partition, part.Plain.Size, part.Plain.Hex(), part.Zstd})
+		file := filepath.Join(files, part.Name)
+		if err := part.copyStored(ctx, file, m); err != nil {
+			return nil, err
+		}
+		args = append(args, "-f", file)
+	}
+	text, err := json.MarshalIndent(meta, "", "\t")
+	if err != nil {
+		return nil, fail.New(fail.Internal, "cannot write the meta-data: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "meta-data"), append(text, '\n'), 0o644); err != nil {
+		return nil, fail.New(fail.IO, "cannot write the meta-data: %w", err)
+	}
+	args = append(args, "-m", filepath.Join(dir, "meta-data"))
+	if script := conditions(p.Release); script != "" {
+		// Mender runs artifact scripts from Install on; what was downloaded by then lies in the slot that does not run.
+		name := filepath.Join(dir, "ArtifactInstall_Enter_00_tegra-preconditions")
+		if err := os.WriteFile(name, []byte("#!/bin/sh\nexec >&2\n"+script), 0o755); err != nil {
+			return nil, fail.New(fail.IO, "cannot write the state script: %w", err)
+		}
+		args = append(args, "-s", name)
+	}
+	return args, nil
+}

@@ -1,0 +1,249 @@
+package pack
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/source"
+	"github.com/tegra-ota/tegra-ota/swdesc/crypt"
+	"github.com/tegra-ota/tegra-ota/swdesc/release"
+)
+
+// PrepareOptions says how the files of a release are stored.
+type PrepareOptions struct {
+	Format Format
+	// WorkFolder is where compressed and decompressed copies lie until Plan.Close; "" is the system's folder for temporary
+	// files. It may need as much room as the release's images.
+	WorkFolder string
+	// EncryptionKey is for components with "encrypt"; nil where there are none.
+	EncryptionKey *crypt.Key
+	Progress      Progress
+}
+
+// zstdMagic starts a zstd frame (RFC 8878, 3.1.1).
+var zstdMagic = []byte{0x28, 0xB5, 0x2F, 0xFD}
+
+// workers is how many files are read at once; more would compete for the disk.
+const workers = 2
+
+// Prepare reads every file of a release, compresses what is to be stored compressed, and checks what it found (Plan.Problems).
+// An error is a file that cannot be used at all.
+func Prepare(ctx context.Context, r *release.Release, o PrepareOptions) (*Plan, error) {
+	p := &Plan{Release: r, Format: o.Format, Parts: partsOf(r)}
+	if err := p.refuse(o); err != nil {
+		return nil, err
+	}
+	work, err := os.MkdirTemp(o.WorkFolder, "swdesc-")
+	if err != nil {
+		return nil, fail.New(fail.InputCode(err, fail.IO), "cannot make a folder for temporary files: %w", err)
+	}
+	p.work = work
+	if err := p.read(ctx, o); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	p.Update = p.id()
+	if err := p.check(ctx); err != nil {
+		_ = p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// read measures all parts, workers at a time, the largest first.
+func (p *Plan) read(ctx context.Context, o PrepareOptions) error {
+	var total int64
+	for i := range p.Parts {
+		st, err := os.Stat(p.file(i))
+		if err == nil && !st.Mode().IsRegular() {
+			err = errors.New("it is no regular file")
+		}
+		if err != nil {
+			return fail.New(fail.InputCode(err, fail.Data), "cannot read component %s: %w", p.Parts[i].Component.File, err)
+		}
+		total += st.Size()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	m := newMeter(o.Progress, "reading", total)
+	slots, errs := make(chan struct{}, workers), make([]error, len(p.Parts))
+	var wg sync.WaitGroup
+	for i := range p.Parts {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func(i int) {
+			defer func() { <-slots; wg.Done() }()
+			if errs[i] = p.readPart(ctx, i, o, m); errs[i] != nil {
+				cancel()
+			}
+		}(i)
+	}
+	wg.Wait()
+	return first(errs)
+}
+
+// first returns the error that made the others give up.
+func first(errs []error) error {
+	var cancelled error
+	for _, err := range errs {
+		if errors.Is(err, context.Canceled) {
+			cancelled = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return cancelled
+}
+
+func (p *Plan) file(i int) string { return p.Parts[i].Component.Path(p.Release.Base) }
+
+// readPart is one pass over a component's file, in which everything is made that the update needs of it.
+func (p *Plan) readPart(ctx context.Context, i int, o PrepareOptions, m *meter) error {
+	part := &p.Parts[i]
+	c := part.Component
+	f, err := os.Open(p.file(i))
+	if err != nil {
+		return fail.New(fail.InputCode(err, fail.IO), "cannot read component %s: %w", c.File, err)
+	}
+	defer f.Close()
+	head := make([]byte, len(zstdMagic))
+	n, err := io.ReadFull(f, head)
+	if err == io.EOF {
+		return fail.New(fail.Data, "cannot pack component %s: it is empty", c.File)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return fail.New(fail.IO, "cannot read component %s: %w", c.File, err)
+	}
+	compressed := bytes.Equal(head[:n], zstdMagic)
+	part.stored, part.plain = f.Name(), f.Name()
+	part.Name = c.MemberName()
+	in := watched{ctx, f, m}
+	switch {
+	// A file for the device, or a script, is what it is: only where it is to be stored compressed does its content count.
+	case compressed && (part.slotBound() || c.Compression == release.Zstd):
+		err = p.expand(part, in, i)
+	case c.Compression == release.Zstd && o.Format != RAUC:
+		err = p.compress(part, in, i)
+	default:
+		err = part.measure(in)
+	}
+	if err != nil {
+		return err
+	}
+	if o.Format == RAUC || o.Format == Mender || !c.Encrypt {
+		return nil
+	}
+	return p.encrypt(ctx, part, o.EncryptionKey)
+}
+
+// measure is for a file that is stored as it is.
+func (p *Part) measure(r io.Reader) error {
+	g := newGauge()
+	if err := pump(g, r); err != nil {
+		return fail.New(fail.IO, "cannot read component %s: %w", p.Component.File, err)
+	}
+	p.Plain, p.Stored, p.Sum = g.digest(), g.digest(), g.sum
+	return nil
+}
+
+// compress makes a compressed copy. Whoever wants more than the library's default compresses the file beforehand: expand takes it.
+func (p *Plan) compress(part *Part, r io.Reader, i int) error {
+	out, err := p.temporary(i, "zst")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	plain, stored := newGauge(), newGauge()
+	e, err := zstd.NewWriter(io.MultiWriter(out, stored), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(window))
+	if err != nil {
+		return fail.New(fail.Internal, "cannot compress: %w", err)
+	}
+	if err := pump(io.MultiWriter(plain, e), r); err == nil {
+		err = e.Close()
+	} else {
+		_ = e.Close()
+		return fail.New(fail.IO, "cannot compress component %s: %w", part.Component.File, err)
+	}
+	if err != nil {
+		return fail.New(fail.IO, "cannot write a temporary file: %w", err)
+	}
+	part.Plain, part.Stored, part.Sum = plain.digest(), stored.digest(), stored.sum
+	part.Zstd, part.stored = true, out.Name()
+	return nil
+}
+
+// window is how far back a match may lie: SWUpdate and tegra-image hold as much while they decompress.
+const window = 4 << 20
+
+// expand is for a file that is compressed already. Its content is checked in a plain copy, which RAUC gets, too.
+func (p *Plan) expand(part *Part, r io.Reader, i int) error {
+	out, err := p.temporary(i, "plain")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	stored, plain, copied := newGauge(), newGauge(), &sparse{f: out}
+	src, err := source.Open("-", io.TeeReader(r, stored))
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	if err := pump(io.MultiWriter(plain, copied), src); err != nil {
+		return fail.New(fail.CodeOf(err), "cannot decompress component %s: %w", part.Component.File, err)
+	}
+	if st, err := os.Stat(p.file(i)); err != nil || st.Size() != stored.size {
+		return fail.New(fail.Data, "cannot decompress component %s: %d bytes of it are no part of the compressed data", part.Component.File,
+			st.Size()-stored.size)
+	}
+	if err := copied.finish(); err != nil {
+		return fail.New(fail.IO, "cannot write a temporary file: %w", err)
+	}
+	part.Plain, part.Stored, part.Sum = plain.digest(), stored.digest(), stored.sum
+	part.Zstd, part.plain = true, out.Name()
+	if part.Component.Name == "" && !strings.HasSuffix(part.Name, ".zst") {
+		part.Name += ".zst"
+	}
+	return nil
+}
+
+// encrypt replaces what is known of the stored bytes by what encryption makes of them; they are encrypted again while they are
+// packed, so that no copy is needed.
+func (p *Plan) encrypt(ctx context.Context, part *Part, key *crypt.Key) error {
+	iv, err := crypt.NewIV()
+	if err != nil {
+		return fail.New(fail.Internal, "cannot encrypt: %w", err)
+	}
+	f, err := os.Open(part.stored)
+	if err != nil {
+		return fail.New(fail.IO, "cannot read component %s: %w", part.Component.File, err)
+	}
+	defer f.Close()
+	g := newGauge()
+	e := crypt.NewWriter(g, *key, iv)
+	if err := pump(e, watched{ctx, f, newMeter(nil, "", 0)}); err != nil {
+		return fail.New(fail.IO, "cannot read component %s: %w", part.Component.File, err)
+	}
+	if err := e.Close(); err != nil {
+		return fail.New(fail.Internal, "cannot encrypt: %w", err)
+	}
+	part.Stored, part.Sum, part.IV, part.key = g.digest(), g.sum, &iv, key
+	return nil
+}
+
+func (p *Plan) temporary(i int, suffix string) (*os.File, error) {
+	f, err := os.Create(filepath.Join(p.work, fmt.Sprintf("%d-%s.%s", i, p.Parts[i].Component.Type, suffix)))
+	if err != nil {
+		return nil, fail.New(fail.InputCode(err, fail.IO), "cannot write a temporary file: %w", err)
+	}
+	return f, nil
+}
