@@ -16,7 +16,7 @@ LIBEXEC = $(PREFIX)/libexec/tegra-ota
 NAMES = tegra-bup tegra-image tegra-bootctl tegra-boot-verify tegra-boot-handler \
 	tegra-rauc-pre-install tegra-rauc-post-install tegra-rauc-system-info
 
-.PHONY: all setup build demo demo-rauc test test-vm static oldest unit size fuzz bench install clean
+.PHONY: all setup build demo demo-rauc test test-vm static oldest unit size fuzz bench install install-swdesc clean
 all: build
 
 setup:
@@ -69,7 +69,7 @@ size:
 
 # Every fuzz target for FUZZTIME; go test takes one target of one package at a time.
 fuzz: setup
-	@grep -rlE --include='*_test.go' '^func Fuzz' backends cmd formats handlers internal rauc | xargs -n 1 dirname | sort -u | \
+	@grep -rlE --include='*_test.go' '^func Fuzz' backends cmd formats handlers internal rauc swdesc | xargs -n 1 dirname | sort -u | \
 	while read -r dir; do \
 		sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$$dir"/*_test.go | while read -r target; do \
 			echo "$$dir $$target"; \
@@ -103,6 +103,13 @@ install: build
 	find examples/rauc -type f ! -name demo.sh | while read -r file; do \
 		to="$(DESTDIR)$(PREFIX)/share/doc/tegra-ota/$$file"; mode=644; test ! -x "$$file" || mode=755; \
 		install -D -m $$mode "$$file" "$$to" && sed -i 's,/usr/libexec/tegra-ota,$(LIBEXEC),g' "$$to" || exit 1; \
+	done
+
+# The build host's tool, which no device needs.
+install-swdesc: build
+	install -D -m 755 build/swdesc $(DESTDIR)$(PREFIX)/bin/swdesc
+	find examples/release -type f | while read -r file; do \
+		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/doc/tegra-ota/$$file" || exit 1; \
 	done
 
 clean:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/swdesc/problem"
 	"github.com/tegra-ota/tegra-ota/swdesc/release"
 )
 
@@ -51,10 +52,17 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
+	if len(r.Hardware.Revisions) == 0 {
+		problems = append(problems, problem.Warnf("import", "a manifest has no hardware revisions, which SWUpdate compares").
+			Then("set revisions in [hardware] for --format swu").At(file))
+	}
 	if err := printProblems(in.Stderr, problems); err != nil {
 		return fail.New(fail.IO, "cannot print what was found: %w", err)
 	}
 	if err := judge("import", file, problems); err != nil {
+		return err
+	}
+	if err := relocate(r, text(in, "output")); err != nil {
 		return err
 	}
 	var b bytes.Buffer
@@ -62,4 +70,27 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 		return err
 	}
 	return deliver(in, b.Bytes())
+}
+
+// relocate names the files from the folder that the release is written to.
+func relocate(r *release.Release, output string) error {
+	if output == "" {
+		return nil
+	}
+	from, err := filepath.Abs(filepath.Dir(output))
+	if err != nil {
+		return fail.New(fail.IO, "cannot find the folder of %s: %w", output, err)
+	}
+	for i := range r.Components {
+		c := &r.Components[i]
+		path, err := filepath.Abs(c.Path(r.Base))
+		if err != nil {
+			return fail.New(fail.IO, "cannot find %s: %w", c.File, err)
+		}
+		if c.File, err = filepath.Rel(from, path); err != nil {
+			return fail.New(fail.IO, "cannot name %s from %s: %w", path, from, err)
+		}
+	}
+	r.Base = from
+	return nil
 }

@@ -2,14 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
-	"os"
+	"slices"
 
 	"github.com/spf13/pflag"
 
 	"github.com/tegra-ota/tegra-ota/internal/cli"
-	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/swdesc/cpio"
 	"github.com/tegra-ota/tegra-ota/swdesc/crypt"
 	"github.com/tegra-ota/tegra-ota/swdesc/pack"
@@ -95,6 +93,9 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 	return printPack(in, packed(plan, output), nil)
 }
 
+// allowable are the checks whose errors a release may allow.
+var allowable = []string{release.CheckL4TRelease, release.CheckKernelModules, release.CheckExtlinuxRoot, release.CheckFirmwareBoards}
+
 // watch is the progress line of one call.
 type watch struct {
 	report   pack.Progress
@@ -104,13 +105,17 @@ type watch struct {
 // prepare loads a release and reads its files.
 func prepare(ctx context.Context, in *cli.Invocation, file string, format pack.Format) (*pack.Plan, watch, error) {
 	var w watch
+	allow := list(in, "allow")
+	for _, check := range allow {
+		if !slices.Contains(allowable, check) {
+			return nil, w, usageError(in, "cannot allow %q: want one of %v", check, allowable)
+		}
+	}
 	r, err := release.Load(file)
 	if err != nil {
 		return nil, w, err
 	}
-	for _, check := range list(in, "allow") {
-		r.Allow = append(r.Allow, check)
-	}
+	r.Allow = append(r.Allow, allow...)
 	o := pack.PrepareOptions{Format: format, WorkFolder: text(in, "work")}
 	if name := text(in, "encryption-key"); name != "" {
 		key, err := crypt.LoadKey(name)
@@ -137,7 +142,7 @@ func writer(in *cli.Invocation, format pack.Format) (writeFunc, error) {
 		"key": {pack.SWU, pack.Mender}, "cert": {pack.SWU}, "sign-command": {pack.SWU}, "signature": {pack.SWU}, "signing-time": {pack.SWU},
 		"encryption-key": {pack.SWU}, "container": {pack.SWU}, "syntax": {pack.SWU}, "bundle-format": {pack.RAUC},
 	} {
-		if in.Flags.Changed(name) && !contains(formats, format) {
+		if in.Flags.Changed(name) && !slices.Contains(formats, format) {
 			return nil, usageError(in, "cannot use --%s with --format %s", name, format)
 		}
 	}
@@ -150,15 +155,6 @@ func writer(in *cli.Invocation, format pack.Format) (writeFunc, error) {
 		}, nil
 	}
 	return swuWriter(in)
-}
-
-func contains(list []pack.Format, f pack.Format) bool {
-	for _, have := range list {
-		if have == f {
-			return true
-		}
-	}
-	return false
 }
 
 func raucWriter(in *cli.Invocation) (writeFunc, error) {
@@ -194,79 +190,4 @@ func swuWriter(in *cli.Invocation) (writeFunc, error) {
 		o.Progress = report
 		return pack.Output(output, func(w io.Writer) error { return p.WriteSWU(ctx, w, o) })
 	}, nil
-}
-
-// packReport is what pack says: JSON, or in words.
-type packReport struct {
-	File     *string      `json:"file"` // null if nothing was written
-	Size     *int64       `json:"size"` // of a file; null for a folder
-	Format   pack.Format  `json:"format"`
-	Version  string       `json:"version"`
-	Update   string       `json:"update"`
-	Parts    []packedPart `json:"parts"`
-	Firmware any          `json:"firmware"`
-	Problems problem.List `json:"problems"`
-	plan     *pack.Plan   `json:"-"`
-}
-
-type packedPart struct {
-	Name      string `json:"name"`
-	Type      string `json:"type"`
-	Size      int64  `json:"size"`
-	SHA256    string `json:"sha256"`
-	Stored    int64  `json:"stored_size"`
-	Zstd      bool   `json:"zstd"`
-	Encrypted bool   `json:"encrypted"`
-}
-
-func packed(p *pack.Plan, output string) packReport {
-	r := packReport{Format: p.Format, Version: p.Release.Version, Update: p.Update, Problems: orEmpty(p.Problems), plan: p}
-	if p.Firmware != nil {
-		r.Firmware = p.Firmware
-	}
-	if output != "" {
-		r.File = &output
-		if st, err := os.Stat(output); err == nil && st.Mode().IsRegular() {
-			size := st.Size()
-			r.Size = &size
-		}
-	}
-	for _, part := range p.Parts {
-		r.Parts = append(r.Parts, packedPart{part.Name, part.Component.Type, part.Plain.Size, part.Plain.Hex(), part.Stored.Size,
-			part.Zstd, part.IV != nil})
-	}
-	return r
-}
-
-// printPack prints the report and returns the verdict.
-func printPack(in *cli.Invocation, r packReport, verdict error) error {
-	var err error
-	if flag(in, "json") {
-		err = printJSON(in.Stdout, r)
-	} else {
-		err = r.print(in.Stdout)
-	}
-	if err != nil {
-		return fail.New(fail.IO, "cannot print the report: %w", err)
-	}
-	return verdict
-}
-
-func (r packReport) print(w io.Writer) error {
-	if err := printProblems(w, r.Problems); err != nil {
-		return err
-	}
-	if err := printFirmware(w, r.plan.Firmware); err != nil {
-		return err
-	}
-	if r.File == nil {
-		return nil
-	}
-	for _, p := range r.Parts {
-		if _, err := fmt.Fprintf(w, "%s: %s, %s as %s\n", p.Type, bytesText(p.Size), bytesText(p.Stored), p.Name); err != nil {
-			return err
-		}
-	}
-	_, err := fmt.Fprintf(w, "wrote release %s to %s\n", r.Version, *r.File)
-	return err
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/tegra-ota/tegra-ota/internal/cli"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/swdesc/sign"
 )
 
@@ -54,17 +55,25 @@ func signing(in *cli.Invocation) (*sign.Options, error) {
 
 // signer opens the key file, or stands for the command: then no private key is ever read.
 func signer(key, cert, command string, certificates []*x509.Certificate) (sign.Signer, error) {
-	if key != "" {
-		return sign.LoadKey(key)
-	}
 	var public crypto.PublicKey
 	if len(certificates) > 0 {
 		public = certificates[0].PublicKey
-	} else {
+	} else if cert != "" {
 		var err error
 		if public, err = sign.LoadPublicKey(cert); err != nil {
 			return nil, err
 		}
 	}
-	return sign.Command(command, public), nil
+	if key == "" {
+		return sign.Command(command, public), nil
+	}
+	s, err := sign.LoadKey(key)
+	if err != nil {
+		return nil, err
+	}
+	type comparable interface{ Equal(crypto.PublicKey) bool }
+	if c, ok := s.Public().(comparable); public != nil && ok && !c.Equal(public) {
+		return nil, fail.New(fail.Data, "cannot sign: the key in %s is not that of %s", key, cert)
+	}
+	return s, nil
 }

@@ -9,11 +9,13 @@ import (
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/swdesc/release"
 )
 
 // MenderOptions says how to make an artifact.
 type MenderOptions struct {
-	// Key is the file with which mender-artifact signs; "" leaves the artifact unsigned.
+	// Key is the file with which mender-artifact signs; "" leaves the artifact unsigned. mender-artifact 3.9 takes RSA keys in
+	// PKCS#1 ("openssl rsa -traditional") and EC keys in SEC 1.
 	Key      string
 	Progress Progress
 }
@@ -21,20 +23,26 @@ type MenderOptions struct {
 // PayloadType is the artifact's payload type, which is the name of the update module on the device.
 const PayloadType = "tegra-bup"
 
-// menderFile is what the artifact's meta-data says of a file. The module that installs it needs all of it before the bytes come.
-type menderFile struct {
-	Name      string `json:"name"`
-	Type      string `json:"type"` // rootfs, kernel, kernel-dtb, firmware
-	Partition string `json:"partition,omitempty"`
-	Size      int64  `json:"size"`   // of the plain image
-	SHA256    string `json:"sha256"` // of the plain image
-	Zstd      bool   `json:"zstd"`   // stored compressed
+// menderMetaData is the meta-data of the payload: what the module has to know before the bytes come. The lists have one entry per
+// file, in the order of installation; mender-artifact takes no objects in them.
+type menderMetaData struct {
+	Update       string   `json:"update"` // ID of the update, as in sw-description
+	Files        []string `json:"files"`
+	Types        []string `json:"types"`        // rootfs, kernel, kernel-dtb or firmware
+	Partitions   []string `json:"partitions"`   // APP, kernel or kernel-dtb; "" for firmware
+	Sizes        []int64  `json:"sizes"`        // in bytes, of the plain image
+	SHA256       []string `json:"sha256"`       // of the plain image
+	Compressions []string `json:"compressions"` // how the file is stored: none or zstd
 }
 
-// menderMetaData is the meta-data of the payload.
-type menderMetaData struct {
-	Update string       `json:"update"` // ID of the update, as in sw-description
-	Files  []menderFile `json:"files"`  // in the order in which they are installed
+func (m *menderMetaData) add(p Part) {
+	c := p.Component
+	stored := release.Plain
+	if p.Zstd {
+		stored = release.Zstd
+	}
+	m.Files, m.Types, m.Partitions = append(m.Files, p.Name), append(m.Types, c.Type), append(m.Partitions, c.Partition)
+	m.Sizes, m.SHA256, m.Compressions = append(m.Sizes, p.Plain.Size), append(m.SHA256, p.Plain.Hex()), append(m.Compressions, stored)
 }
 
 // WriteMender has mender-artifact, which must be installed, write an artifact of all images for the update module tegra-bup.
@@ -77,8 +85,7 @@ func (p *Plan) menderArguments(ctx context.Context, dir string, o MenderOptions)
 	}
 	m := newMeter(o.Progress, "packing", p.storedSize())
 	for _, part := range p.Parts {
-		c := part.Component
-		meta.Files = append(meta.Files, menderFile{part.Name, c.Type, c.Partition, part.Plain.Size, part.Plain.Hex(), part.Zstd})
+		meta.add(part)
 		file := filepath.Join(files, part.Name)
 		if err := part.copyStored(ctx, file, m); err != nil {
 			return nil, err

@@ -34,7 +34,8 @@ func conditions(r *release.Release) string {
 	return "refuse() { echo \"cannot install release " + r.Version + ": $*\"; exit 1; }\nroot=${TEGRA_OTA_ROOT:-}\n" + b.String()
 }
 
-// minimumVersion compares dotted numbers; a pre-release ("1.2.0-rc1") is older than its release.
+// minimumVersion compares dotted numbers. A pre-release ("1.2.0-rc1", "1.2.0~5") is older than its release; what else stands behind
+// a hyphen or a plus sign is a build of it ("1.2.0-r1").
 func minimumVersion(b *strings.Builder, r *release.Release) {
 	fmt.Fprintf(b, `minimum=%s
 running=$(sed -n 's/^%s=//p' "$root%s" 2>/dev/null | tr -d "\"'" | head -n 1)
@@ -45,7 +46,7 @@ printf '%%s\n' "$minimum" "$running" | awk '
 	{
 		split($0, plain, /[-~+]/); n = split(plain[1], a, ".")
 		for (i = 1; i <= n || i <= m; i++) if (a[i] + 0 != z[i] + 0) exit (a[i] + 0 < z[i] + 0)
-		exit /[-~]/
+		exit (tolower($0) ~ /~|-(alpha|beta|dev|pre|rc|snapshot)/)
 	}
 ' || refuse "release $running runs, and it needs $minimum or newer"
 `, quote(r.MinimumVersion), r.Running.Key, r.Running.File, r.Running.Key, r.Running.File)

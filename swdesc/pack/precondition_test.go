@@ -61,6 +61,8 @@ func TestConditions(t *testing.T) {
 			"cannot install release 1.5.0: release 1.9.9 runs, and it needs 1.10.0 or newer"},
 		{"a shorter one is older", "1.2.1", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=1.2\n"}, "release 1.2 runs"},
 		{"a pre-release is older", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=1.2.0-rc1\n"}, "1.2.0-rc1 runs"},
+		{"an older one by tilde", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=1.2.0~5\n"}, "1.2.0~5 runs"},
+		{"a recipe's revision", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=1.2.0-r1\n"}, ""},
 		{"a pre-release of a newer one", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=1.3.0-rc1\n"}, ""},
 		{"a build of the same", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=1.2.0+17\n"}, ""},
 		{"a name that only ends alike", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "X_VERSION_ID=9\n"}, "tells which release runs"},

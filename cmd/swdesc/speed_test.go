@@ -1,0 +1,63 @@
+package main_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// peak is how much memory swdesc may use, in bytes, whatever the size of the images.
+const peak = 64 << 20
+
+// TestSpeed measures packing against the two programs that do less: sha256sum of the same files, and cpio -o -H crc. The ratio is
+// printed, and judged by a person, because it is the disk's as much as ours; the memory is judged here.
+func TestSpeed(t *testing.T) {
+	dir := t.TempDir()
+	names := []string{"APP.img", "boot.img"}
+	for _, name := range names {
+		f, err := os.Create(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.CopyN(f, rand.Reader, int64(*size)<<20/2); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(dir, "release.toml"), []byte(`version = "1"
+hardware.revisions = ["1.0"]
+component = [{ type = "rootfs", file = "APP.img" }, { type = "kernel", file = "boot.img" }]
+`))
+	in := func(name string, args ...string) (time.Duration, int64) {
+		t.Helper()
+		c := exec.Command(name, args...)
+		c.Dir, c.Stdin = dir, strings.NewReader(strings.Join(names, "\n")+"\n")
+		start := time.Now()
+		if out, err := c.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out)
+		}
+		return time.Since(start), c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	}
+	// The file is synced by swdesc, so cpio's has to be, too.
+	sum, _ := in("sha256sum", names...)
+	archive, _ := in("sh", "-c", "cpio -o -H crc --quiet -O cpio.swu && sync cpio.swu")
+	ours, memory := in(filepath.Join(suite.bin, "swdesc"), "pack", "release.toml", "-o", "ours.swu")
+	text := fmt.Sprintf("swdesc pack, %d MiB: %.2f s; sha256sum %.2f s and cpio -o -H crc %.2f s: ratio %.2f; peak memory %d of %d MiB\n", *size,
+		ours.Seconds(), sum.Seconds(), archive.Seconds(), ours.Seconds()/(sum+archive).Seconds(), memory>>20, peak>>20)
+	t.Log(text)
+	if memory > peak {
+		t.Errorf("swdesc used %d bytes, want at most %d", memory, peak)
+	}
+	if folder := os.Getenv("TEGRA_OTA_CUTS"); folder != "" {
+		write(t, filepath.Join(folder, "swdesc-speed.txt"), []byte(text))
+	}
+}
