@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,6 +54,31 @@ func swdesc(t *testing.T, want int, args ...string) (stdout, stderr string) {
 		t.Fatalf("swdesc %s: exit %d, want %d\n%s%s", strings.Join(args, " "), code, want, out, log)
 	}
 	return out, log
+}
+
+// runWatched runs a program and returns the most memory it had in use, in bytes. What wait4 says of it would include this process,
+// out of which it was started (Linux: fs/exec.c keeps the old address space's maximum).
+func runWatched(t *testing.T, c *exec.Cmd) (peak int64, err error) {
+	t.Helper()
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	for {
+		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.Process.Pid)); err == nil {
+			if _, rest, ok := strings.Cut(string(b), "VmHWM:"); ok {
+				var kib int64
+				_, _ = fmt.Sscan(rest, &kib) // 0 of a process that ends just now
+				peak = max(peak, kib<<10)
+			}
+		}
+		select {
+		case err := <-done:
+			return peak, err
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 }
 
 const kernelRelease = "5.15.148-tegra"

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -41,11 +40,14 @@ component = [{ type = "rootfs", file = "APP.img" }, { type = "kernel", file = "b
 		t.Helper()
 		c := exec.Command(name, args...)
 		c.Dir, c.Stdin = dir, strings.NewReader(strings.Join(names, "\n")+"\n")
+		var out strings.Builder
+		c.Stdout, c.Stderr = &out, &out
 		start := time.Now()
-		if out, err := c.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, out)
+		memory, err := runWatched(t, c)
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, out.String())
 		}
-		return time.Since(start), c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+		return time.Since(start), memory
 	}
 	// The file is synced by swdesc, so cpio's has to be, too.
 	sum, _ := in("sha256sum", names...)

@@ -9,12 +9,13 @@ import "github.com/tegra-ota/tegra-ota/swdesc/syntax"
 // Description is a whole sw-description.
 type Description struct {
 	Software Node
-	// Unknown are settings beside "software".
+	// Unknown are settings beside "software": SWUpdate reads them only where a link leads there.
 	Unknown []syntax.Setting
 }
 
 // Node is the root "software", or a board, selection or mode below it: SWUpdate looks for each setting in
-// software.BOARD.SET.MODE, software.SET.MODE, software.BOARD and software, and takes the first it finds.
+// software.BOARD.SET.MODE, software.SET.MODE, software.BOARD and software, and takes the first it finds. So a list that is
+// present and empty hides the ones of nodes above it: it is empty here, and nil where the setting is absent.
 type Node struct {
 	Version               string
 	Description           string
@@ -26,15 +27,35 @@ type Node struct {
 	StateMarker           Switch   // bootloader_state_marker
 	Output                string
 	EmbeddedScript        string // Lua
-	Ref                   string // this node is a link: "#./PATH" or "#../PATH"
+	Ref                   string // this node is a link: "#./PATH", "#../PATH" or "#PATH", see Link
 
 	Partitions, Images, Files, Scripts []Artifact
-	BootEnv                            []Variable // "bootenv", or "uboot" of old
+	BootEnv                            []Variable
+	UBoot                              bool       // BootEnv is written as "uboot", which SWUpdate reads only where no node has "bootenv"
 	Vars                               []Variable // since 2023.12
 
+	Links    []Link  // settings that are links, for example images: { ref = "#./common"; } or version: { ref = "#./one"; }
+	Lists    []List  // lists of other names that links lead to
 	Children []Child // other groups, in order: boards, selections, modes
+	// Unknown are settings that SWUpdate ignores, or reads only because a link leads there.
 	Unknown  []syntax.Setting
 	Position syntax.Position
+}
+
+// Link is a setting of a Node that stands elsewhere. Its path starts at the setting's own node ("#./"), at one above ("#../")
+// or at the file's root ("#"); its names are those of the file, other links on the way are not followed (core/parsing_library.c).
+type Link struct {
+	Name, Ref string
+	Unknown   []syntax.Setting
+	Position  syntax.Position
+}
+
+// List is a list that SWUpdate reads only through links: of artifacts, or of variables where a list of those links here.
+type List struct {
+	Name      string
+	Artifacts []Artifact
+	Variables []Variable
+	Position  syntax.Position
 }
 
 // Child is a node below another.
@@ -66,10 +87,10 @@ type Artifact struct {
 	Filesystem string
 	Data       string
 	Size       int64  // bytes, as stored (images, files, scripts) or of the partition; 0 if absent
-	Offset     string // bytes, or a number with K, M or G; "" if absent
+	Offset     string // bytes, in decimal, or with a base or suffix of SWUpdate's ustrtoull ("0x1000", "4K", "1MiB"); "" if absent
 	SHA256     string // of the stored bytes, 64 hexadecimal digits; or whatever stands there
-	Compressed string // "", "zlib", "zstd", "xz", "lz4"; or whatever stands there
-	Encrypted  string // "", "aes-cbc" (written as true), or another cipher's name
+	Compressed string // "", "zlib", "zstd", since 2025.12 "xz", since 2026.05 "lz4"; or whatever stands there
+	Encrypted  string // "", "aes-cbc" (written as true), or another cipher's name (since 2025.12)
 	IVT        string
 	AESKey     string
 
@@ -83,9 +104,10 @@ type Artifact struct {
 	PostInstall string
 	Ref         string // this entry is a link to another list
 
-	Properties []Property
-	Unknown    []syntax.Setting
-	Position   syntax.Position
+	Properties        []Property
+	UnknownProperties []syntax.Setting // properties with values that SWUpdate drops
+	Unknown           []syntax.Setting
+	Position          syntax.Position
 }
 
 // Property is a handler's own attribute: one value, or a list.
