@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/tegra-ota/tegra-ota/swdesc/pack"
 	"github.com/tegra-ota/tegra-ota/swdesc/problem"
 	"github.com/tegra-ota/tegra-ota/swdesc/release"
+	"github.com/tegra-ota/tegra-ota/swdesc/sign"
 	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
 )
 
@@ -31,7 +33,9 @@ Reads the release and every file of it, refuses what a device would refuse, and 
             then. For example: --sign-command 'pkcs11-tool -s -m SHA256-RSA-PKCS --id 01'. Each signature is checked with --cert
             before it is written. The same release gives the same bytes, but for pss and ECDSA signatures and encrypted images.
   rauc-dir  a folder for "rauc bundle", which signs: rauc bundle --cert CERT --key KEY FOLDER update.raucb
-  mender    an artifact for the update module tegra-bup, by mender-artifact, which must be installed and signs with --key.
+  mender    an artifact for the update module tegra-bup, by mender-artifact, which must be installed and signs with --key; version
+            3.9 takes RSA keys in PKCS#1 (openssl rsa -traditional) and EC keys in SEC 1. Conditions are asked before the update
+            is activated: until then it lies in the slot that does not run.
 
 Components with "encrypt" are encrypted with AES-256-CBC and the key in --encryption-key, a file as SWUpdate's -K takes it.`,
 		Flags: func(f *pflag.FlagSet) {
@@ -72,7 +76,7 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 	if output == "" {
 		return usageError(in, "cannot pack without an output: want -o FILE")
 	}
-	write, err := writer(in, pack.Format(format))
+	write, signed, err := writer(in, pack.Format(format))
 	if err != nil {
 		return err
 	}
@@ -81,6 +85,7 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 		return err
 	}
 	defer plan.Close()
+	plan.Problems = append(plan.Problems, signed...)
 	if err = judge("pack", file, plan.Problems); err != nil {
 		end.progress()
 		return printPack(in, packed(plan, ""), err)
@@ -136,23 +141,24 @@ func prepare(ctx context.Context, in *cli.Invocation, file string, format pack.F
 
 type writeFunc func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error
 
-// writer checks the flags of a format before the files are read, which may take minutes.
-func writer(in *cli.Invocation, format pack.Format) (writeFunc, error) {
+// writer checks the flags of a format before the files are read, which may take minutes, and says what is wrong with the signer.
+func writer(in *cli.Invocation, format pack.Format) (writeFunc, problem.List, error) {
 	for name, formats := range map[string][]pack.Format{
 		"key": {pack.SWU, pack.Mender}, "cert": {pack.SWU}, "sign-command": {pack.SWU}, "signature": {pack.SWU}, "signing-time": {pack.SWU},
 		"encryption-key": {pack.SWU}, "container": {pack.SWU}, "syntax": {pack.SWU}, "bundle-format": {pack.RAUC},
 	} {
 		if in.Flags.Changed(name) && !slices.Contains(formats, format) {
-			return nil, usageError(in, "cannot use --%s with --format %s", name, format)
+			return nil, nil, usageError(in, "cannot use --%s with --format %s", name, format)
 		}
 	}
 	switch format {
 	case pack.RAUC:
-		return raucWriter(in)
+		write, err := raucWriter(in)
+		return write, nil, err
 	case pack.Mender:
 		return func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error {
 			return p.WriteMender(ctx, output, pack.MenderOptions{Key: text(in, "key"), Progress: report})
-		}, nil
+		}, nil, nil
 	}
 	return swuWriter(in)
 }
@@ -166,28 +172,31 @@ func raucWriter(in *cli.Invocation) (writeFunc, error) {
 	}, err
 }
 
-func swuWriter(in *cli.Invocation) (writeFunc, error) {
+func swuWriter(in *cli.Invocation) (writeFunc, problem.List, error) {
 	container, err := oneOf(in, "container", "crc", "newc")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	written, err := oneOf(in, "syntax", string(syntax.Libconfig), string(syntax.JSON))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	o := pack.SWUOptions{Container: cpio.CRC, Syntax: syntax.Format(written)}
 	if container == "newc" {
 		o.Container = cpio.NewC
 	}
 	if o.Sign, err = signing(in); err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	var found problem.List
+	if o.Sign == nil {
+		found = append(found, problem.Warnf("signature", "the update is not signed, and most builds of SWUpdate take none such").
+			Then("sign it with --key and --cert, or with --sign-command"))
+	} else {
+		found = sign.Fitness(o.Sign.Certificates, time.Now())
 	}
 	return func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error {
-		if o.Sign == nil {
-			p.Problems = append(p.Problems, problem.Warnf("signature", "the update is not signed, and most builds of SWUpdate take none such").
-				Then("sign it with --key and --cert, or with --sign-command"))
-		}
 		o.Progress = report
 		return pack.Output(output, func(w io.Writer) error { return p.WriteSWU(ctx, w, o) })
-	}, nil
+	}, found, nil
 }

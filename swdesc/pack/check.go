@@ -90,6 +90,10 @@ func (p *Plan) checkSlots() {
 			Then("add the root file system, unless both slots hold the same"))
 	}
 	kernels := p.find(release.Kernel) != nil || p.find(release.KernelDTB) != nil
+	if kernels && p.Format == RAUC {
+		p.Problems = append(p.Problems, problem.Warnf("rauc-slots", "RAUC installs a kernel or device tree only where system.conf has slots for it").
+			Then("add slots of class kernel and kernel-dtb, with the root file system's slot as parent=, to system.conf"))
+	}
 	if kernels && p.find(release.Rootfs) == nil {
 		p.Problems = append(p.Problems, problem.Warnf("kernel-only",
 			"the kernel goes to the other slot, where the root file system of the update before lies").
