@@ -3,6 +3,7 @@ package description
 import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/swdesc/problem"
+	"github.com/tegra-ota/tegra-ota/swdesc/spelling"
 	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
 )
 
@@ -72,7 +73,7 @@ func read(root syntax.Value, json bool) (*Description, problem.List, error) {
 	if !found {
 		err := fail.New(fail.Data, "cannot read the description: it has no group %q", rootName)
 		for _, s := range d.Unknown {
-			if closest(s.Name, []string{rootName}) != "" {
+			if spelling.Closest(s.Name, []string{rootName}) != "" {
 				return nil, nil, err.Then("rename %q at %s", s.Name, s.Position)
 			}
 		}
@@ -102,7 +103,7 @@ func (r *reader) add(at syntax.Position, p problem.Problem) {
 
 func (r *reader) unknown(s *syntax.Setting, known []string) {
 	p := problem.Errorf("unknown-attribute", "%q is unknown and SWUpdate ignores it", s.Name)
-	if near := closest(s.Name, known); near != "" {
+	if near := spelling.Closest(s.Name, known); near != "" {
 		p = p.Then("did you mean %q?", near)
 	}
 	r.add(s.Position, p)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/swdesc/problem"
+	"github.com/tegra-ota/tegra-ota/swdesc/spelling"
 	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
 )
 
@@ -74,7 +75,7 @@ func unknownCheck(name string) string {
 	}
 	sort.Strings(known)
 	text := fmt.Sprintf("unknown check %q in pre_checks", name)
-	if k := near(name, known); k != "" {
+	if k := spelling.Closest(name, known); k != "" {
 		return text + fmt.Sprintf(", did you mean %q?", k)
 	}
 	return text + "; known are " + strings.Join(known, ", ")

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/swdesc/spelling"
 	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
 )
 
@@ -156,7 +157,7 @@ func (s *schema) fields(v syntax.Value, t reflect.Type, path string) {
 			if owner := s.words(path); owner != path {
 				f.text = fmt.Sprintf("%s: unknown key %q", owner, member.Name)
 			}
-			if name := near(member.Name, known); name != "" {
+			if name := spelling.Closest(member.Name, known); name != "" {
 				f.text += fmt.Sprintf(", did you mean %q?", name)
 			}
 			s.findings = append(s.findings, f)
@@ -165,39 +166,4 @@ func (s *schema) fields(v syntax.Value, t reflect.Type, path string) {
 		s.places[at] = member.Position
 		s.check(member.Value, types[member.Name], at)
 	}
-}
-
-// near returns the known name that somebody most likely meant, or "".
-func near(name string, known []string) string {
-	best, least := "", 1+len(name)/3
-	if len(name) > 64 {
-		return ""
-	}
-	plain := func(s string) string { return strings.NewReplacer("-", "_", " ", "_").Replace(strings.ToLower(s)) }
-	for _, k := range known {
-		if d := distance(plain(name), plain(k)); d <= least && (best == "" || d < least) {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance is Levenshtein's: the letters to insert, remove or replace.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for k := range row {
-		row[k] = k
-	}
-	for i := 0; i < len(a); i++ {
-		diagonal := row[0]
-		row[0] = i + 1
-		for k := 0; k < len(b); k++ {
-			d := diagonal
-			if a[i] != b[k] {
-				d = 1 + min(diagonal, row[k], row[k+1])
-			}
-			diagonal, row[k+1] = row[k+1], d
-		}
-	}
-	return row[len(b)]
 }

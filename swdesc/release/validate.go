@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-playground/validator/v10"
+
+	"github.com/tegra-ota/tegra-ota/swdesc/spelling"
 )
 
 // validate adds what breaks a rule: first those of single values, from the struct tags, then those between values.
@@ -57,7 +59,7 @@ func reason(b validator.FieldError) string {
 	case "oneof":
 		known := strings.Fields(b.Param())
 		text := value + " must be one of " + strings.Join(known, ", ")
-		if name := near(fmt.Sprint(b.Value()), known); name != "" {
+		if name := spelling.Closest(fmt.Sprint(b.Value()), known); name != "" {
 			text += fmt.Sprintf("; did you mean %q?", name)
 		}
 		return text

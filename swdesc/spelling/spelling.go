@@ -1,19 +1,23 @@
-package description
+// Package spelling finds the name that somebody meant: of an attribute that SWUpdate would silently ignore, or of a key.
+package spelling
 
 import "strings"
 
 // longest is the length from which no name is compared: all known ones are shorter.
 const longest = 40
 
-// closest returns the known name that a misspelt one is nearest to, or "" if none is near: at most two letters missing, added,
-// wrong or swapped, one in a short name. Case and the choice between - and _ do not count.
-func closest(name string, known []string) string {
+// Closest returns the known name that a misspelt one is nearest to, or "" if none is near: at most two letters missing, added,
+// wrong or swapped, one in a short name, three in a long one. Case does not count, nor whether words are joined by -, _ or a blank.
+func Closest(name string, known []string) string {
 	if len(name) > longest {
 		return ""
 	}
 	best, limit := "", 2
-	if len(name) < 5 {
+	switch {
+	case len(name) < 5:
 		limit = 1
+	case len(name) > 9:
+		limit = 3
 	}
 	for _, k := range known {
 		if d := distance(plain(name), plain(k)); d <= limit && k != name {
@@ -23,7 +27,9 @@ func closest(name string, known []string) string {
 	return best
 }
 
-func plain(s string) string { return strings.ReplaceAll(strings.ToLower(s), "_", "-") }
+var joiner = strings.NewReplacer("_", "-", " ", "-")
+
+func plain(s string) string { return joiner.Replace(strings.ToLower(s)) }
 
 // distance counts the edits between two names, a swap of neighbours as one.
 func distance(a, b string) int {
