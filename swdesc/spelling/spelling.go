@@ -14,7 +14,7 @@ func Closest(name string, known []string) string {
 	}
 	best, limit := "", 2
 	switch {
-	case len(name) < 5:
+	case len(name) < 4:
 		limit = 1
 	case len(name) > 9:
 		limit = 3

@@ -18,7 +18,7 @@ func TestClosest(t *testing.T) {
 		{"vresion", "version"}, // a swap is one edit
 		{"verzoin", "version"},
 		{"nmae", "name"},
-		{"nmea", ""}, // a short name is not half of another
+		{"nm", ""}, // a short name is not half of another
 		{"iv", "ivt"},
 		{"something", ""},
 		{"", ""},
