@@ -18,7 +18,9 @@ import (
 
 func checkVerb() cli.Verb {
 	return cli.Verb{
-		Name: "check", Synopsis: "FILE [--handler TYPE]... [--unsigned] [--format FORMAT] [--encryption-key FILE] [--allow CHECK]... [--work FOLDER] [--json]",
+		Name: "check",
+		Synopsis: "FILE [--handler TYPE]... [--unsigned] [--format FORMAT] [--encryption-key FILE] [--allow CHECK]... [--work FOLDER] " +
+			"[--json]",
 		Summary: "say what a device would refuse, ignore or do wrongly",
 		Help: `
 FILE is a release description (its name ends in .toml), a .swu, or a sw-description in libconfig or JSON, written by anyone.

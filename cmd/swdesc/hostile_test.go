@@ -67,8 +67,9 @@ func TestHostileArchives(t *testing.T) {
 			var out, log bytes.Buffer
 			c.Stdout, c.Stderr = &out, &log
 			memory, _ := runWatched(t, c) // the exit code is judged below
-			if code := c.ProcessState.ExitCode(); code != 65 || strings.Count(log.String(), "\n") != 1 || !strings.HasPrefix(log.String(), "swdesc: cannot ") {
-				t.Errorf("%s, %s: exit %d, want 65 and one line:\n%s%s", name, verb[0], code, out.String(), log.String())
+			code, said := c.ProcessState.ExitCode(), log.String()
+			if code != 65 || strings.Count(said, "\n") != 1 || !strings.HasPrefix(said, "swdesc: cannot ") {
+				t.Errorf("%s, %s: exit %d, want 65 and one line:\n%s%s", name, verb[0], code, out.String(), said)
 			}
 			if memory > peak {
 				t.Errorf("%s, %s: %d bytes of memory", name, verb[0], memory)

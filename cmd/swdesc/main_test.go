@@ -36,7 +36,8 @@ func TestMain(m *testing.M) {
 }
 
 func withPrograms(run func() int) (int, error) {
-	if err := orintest.Refuse(orintest.Missing("swupdate", "openssl", "cpio", "zstd", "mkfs.ext4", "debugfs", "sha256sum", "mender-artifact", "rauc")); err != nil {
+	missing := orintest.Missing("swupdate", "openssl", "cpio", "zstd", "mkfs.ext4", "debugfs", "sha256sum", "mender-artifact", "rauc")
+	if err := orintest.Refuse(missing); err != nil {
 		return 1, err
 	}
 	here, err := os.Getwd()

@@ -25,16 +25,17 @@ func TestInstalls(t *testing.T) {
 		swupdate      []string
 	}{
 		{name: "by default", pack: rsa},
-		{name: "newc, JSON, not compressed", pack: append([]string{"--container", "newc", "--syntax", "json"}, rsa...), change: func(r string) string {
-			return strings.Replace(r, `compression = "zstd"`, "", 1)
-		}},
+		{name: "newc, JSON, not compressed", pack: append([]string{"--container", "newc", "--syntax", "json"}, rsa...),
+			change: func(r string) string { return strings.Replace(r, `compression = "zstd"`, "", 1) }},
 		{name: "ECDSA with the signing time", pack: []string{"--key", ecKey, "--cert", ecCert, "--signing-time"}, swupdate: []string{"-k", ecCert}},
-		{name: "by a command, below a board", pack: []string{"--sign-command", "openssl dgst -sha256 -sign " + suite.key, "--cert", suite.cert},
+		{name: "by a command, below a board",
+			pack:   []string{"--sign-command", "openssl dgst -sha256 -sign " + suite.key, "--cert", suite.cert},
 			change: func(r string) string {
 				return strings.Replace(r, "revisions", "swupdate_board = \"orin\"\nrevisions", 1)
 			}},
 		{name: "encrypted", pack: append([]string{"--encryption-key", aes}, rsa...), swupdate: []string{"-K", aes}, change: func(r string) string {
-			return strings.Replace(strings.ReplaceAll(r, "file =", "encrypt = true\nfile ="), `compression = "zstd"`, "compression = \"zstd\"\nstream = false", 1)
+			r = strings.ReplaceAll(r, "file =", "encrypt = true\nfile =")
+			return strings.Replace(r, `compression = "zstd"`, "compression = \"zstd\"\nstream = false", 1)
 		}},
 		{name: "with conditions that are met, a script and a file", pack: rsa, options: "minimum_version = \"1.2.0\"\n" +
 			"preconditions.free_space = [{ path = \"/data\", bytes = \"4K\" }]\npreconditions.battery_percent = 20", change: func(r string) string {
