@@ -29,7 +29,7 @@ func TestInstalls(t *testing.T) {
 			change: func(r string) string { return strings.Replace(r, `compression = "zstd"`, "", 1) }},
 		{name: "ECDSA with the signing time", pack: []string{"--key", ecKey, "--cert", ecCert, "--signing-time"}, swupdate: []string{"-k", ecCert}},
 		{name: "by a command, below a board",
-			pack:   []string{"--sign-command", "openssl dgst -sha256 -sign " + suite.key, "--cert", suite.cert},
+			pack: []string{"--sign-command", "openssl dgst -sha256 -sign " + suite.key, "--cert", suite.cert},
 			change: func(r string) string {
 				return strings.Replace(r, "revisions", "swupdate_board = \"orin\"\nrevisions", 1)
 			}},
