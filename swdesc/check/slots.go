@@ -89,9 +89,10 @@ func (it *item) slotTargets() []slotTarget {
 		t, ok := byDevice(it.Path)
 		take("path", it.Path, t, ok)
 	}
-	t, ok := byLabel(it.MTDName, true)
+	// NVIDIA makes no MTD partitions and no UBI volumes: "kernel" is nobody's slot A there. gptpart's volume is a partition's label.
+	t, ok := byLabel(it.MTDName, false)
 	take("mtdname", it.MTDName, t, ok)
-	t, ok = byLabel(it.Volume, true)
+	t, ok = byLabel(it.Volume, kind == "gptpart")
 	take("volume", it.Volume, t, ok)
 	for _, name := range slotProperties {
 		value, there := it.Property(name)

@@ -34,6 +34,8 @@ func TestFixedSlot(t *testing.T) {
 		{`type = "archive"; path = "/"; properties: { device = "/dev/nvme0n1p1"; };`, true},
 		{`type = "rawfile"; path = "/dev/nvme0n1p1";`, true},
 
+		{`volume = "kernel"; device = "mtd1"; type = "ubivol";`, false},
+		{`mtdname = "kernel"; type = "flash";`, false},
 		{`device = "/dev/nvme0n1"; type = "swuforward";`, false},
 		{`device = "/dev/disk/by-partlabel/esp";`, false},
 		{`device = "/dev/disk/by-partlabel/UDA";`, false},
