@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/swdesc/cpio"
@@ -80,6 +82,36 @@ func (p *Plan) WriteSWU(ctx context.Context, w io.Writer, o SWUOptions) error {
 		}
 	}
 	return a.Close()
+}
+
+// WriteMembers writes the members that sw-description names, as they lie in a .swu, into a folder: for a build that packs by itself.
+func (p *Plan) WriteMembers(ctx context.Context, dir string, report Progress) error {
+	m := newMeter(report, "writing", p.storedSize())
+	activate := false
+	for _, part := range p.Parts {
+		if err := part.copyStored(ctx, filepath.Join(dir, part.Name), m); err != nil {
+			return err
+		}
+		activate = activate || part.slotBound()
+	}
+	if !activate {
+		return nil
+	}
+	if err := os.WriteFile(filepath.Join(dir, activateName), activateContent, 0o644); err != nil {
+		return fail.New(fail.IO, "cannot write %s: %w", activateName, err)
+	}
+	return nil
+}
+
+// Changed lists the members whose bytes are not those of a component's file: they were compressed or encrypted for this plan.
+func (p *Plan) Changed() []string {
+	var names []string
+	for i, part := range p.Parts {
+		if part.stored != p.file(i) || part.IV != nil {
+			names = append(names, part.Name)
+		}
+	}
+	return names
 }
 
 func (p *Plan) storedSize() int64 {
