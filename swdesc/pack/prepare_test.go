@@ -204,7 +204,7 @@ func TestCancelled(t *testing.T) {
 	cancel()
 	work := t.TempDir()
 	_, err := pack.Prepare(ctx, parse(t, dir, text), pack.PrepareOptions{Format: pack.SWU, WorkFolder: work})
-	if !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, context.Canceled) || fail.CodeOf(err) != fail.IO {
 		t.Errorf("%v", err)
 	}
 	if left, _ := os.ReadDir(work); len(left) > 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"io"
 	"sync"
+
+	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
 // Progress is told how far a long step has come: bytes done of total. It is called from one goroutine at a time, often; nil is
@@ -41,7 +43,7 @@ type watched struct {
 
 func (w watched) Read(p []byte) (int, error) {
 	if err := w.ctx.Err(); err != nil {
-		return 0, err
+		return 0, fail.New(fail.IO, "interrupted: %w", err)
 	}
 	n, err := w.r.Read(p)
 	w.m.add(n)
