@@ -9,7 +9,6 @@ require (
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/rogpeppe/go-internal v1.13.1
 	github.com/sirupsen/logrus v1.9.4
-	github.com/smallstep/pkcs7 v0.2.3
 	github.com/spf13/pflag v1.0.10
 	golang.org/x/sys v0.30.0
 	pgregory.net/rapid v1.2.0

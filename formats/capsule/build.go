@@ -16,8 +16,6 @@ import (
 	"math/big"
 	"time"
 
-	"github.com/smallstep/pkcs7"
-
 	"github.com/tegra-ota/tegra-ota/formats/bup"
 	"github.com/tegra-ota/tegra-ota/formats/guid"
 )
@@ -37,7 +35,7 @@ type BuildOptions struct {
 	FirmwareVersion, LowestSupported Version
 	// MonotonicCount needs a signature.
 	MonotonicCount uint64
-	// BUP is a whole package of format V3. It is held in memory three times over while it is signed.
+	// BUP is a whole package of format V3.
 	BUP []byte
 	// Certificate and Key sign. If both are nil, a self-signed throw-away pair (ECDSA P-256) does, which suits tests and
 	// firmware models; a device refuses it.
@@ -140,41 +138,6 @@ func (o *BuildOptions) headers(size, imageSize uint32) []byte {
 		b = le.AppendUint64(b, support)
 	}
 	return b
-}
-
-// authentication returns monotonic count, certificate header and PKCS#7 signature; nothing for an unsigned capsule.
-func (o *BuildOptions) authentication(payload []byte) ([]byte, error) {
-	if o.Unsigned {
-		return nil, nil
-	}
-	le := binary.LittleEndian
-	count := le.AppendUint64(nil, o.MonotonicCount)
-	der, err := o.sign(bytes.Join([][]byte{payload, o.BUP, count}, nil))
-	if err != nil {
-		return nil, fmt.Errorf("cannot sign capsule: %w", err)
-	}
-	if len(der) > MaxSignature {
-		return nil, fmt.Errorf("cannot sign capsule: the signature has %d bytes, want at most %d", len(der), MaxSignature)
-	}
-	b := le.AppendUint32(count, uint32(certHeaderSize+len(der)))
-	b = le.AppendUint16(b, certRevision)
-	b = le.AppendUint16(b, certTypeGUID)
-	b = append(b, pkcs7GUID[:]...)
-	return append(b, der...), nil
-}
-
-// sign makes the detached signature, with signed attributes, as openssl smime -sign does for GenerateCapsule.
-func (o *BuildOptions) sign(content []byte) ([]byte, error) {
-	sd, err := pkcs7.NewSignedData(content)
-	if err != nil {
-		return nil, err
-	}
-	sd.SetDigestAlgorithm(pkcs7.OIDDigestAlgorithmSHA256)
-	if err := sd.AddSignerChain(o.Certificate, o.Key, o.Intermediates, pkcs7.SignerInfoConfig{}); err != nil {
-		return nil, err
-	}
-	sd.Detach()
-	return sd.Finish()
 }
 
 // throwAway makes a key that nobody keeps. The dates are fixed, so that the machine's clock does not matter.

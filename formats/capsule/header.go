@@ -184,6 +184,6 @@ func (c *Capsule) readSignature(h *headReader, at int64) error {
 	if c.signature, err = parseSignature(der); err != nil {
 		return malformed(at, "PKCS#7 signature", "%v", err)
 	}
-	c.MessageDigest = c.signature.messageDigest
+	c.MessageDigest = c.signature.MessageDigest
 	return nil
 }

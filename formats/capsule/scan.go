@@ -10,6 +10,7 @@ import (
 	"io"
 
 	"github.com/tegra-ota/tegra-ota/formats/bup"
+	"github.com/tegra-ota/tegra-ota/formats/cms"
 )
 
 // bufferSize is what Parse and ParseAt read at a time, in bytes.
@@ -152,11 +153,11 @@ func (c *Capsule) checkSignature() error {
 	if c.MessageDigest != nil && !bytes.Equal(c.MessageDigest, c.ContentDigest[:]) {
 		return malformed(c.SignatureOffset, "messageDigest", "%x was signed, but the payload's digest is %x", c.MessageDigest, c.ContentDigest)
 	}
-	signer := c.signature.signer()
+	signer := c.signature.Certificate(c.signature.certificates)
 	if signer == nil {
 		return nil // its certificate is on the device only
 	}
-	if err := c.signature.verify(signer, c.ContentDigest); err != nil && !errors.Is(err, errUnsupported) {
+	if err := c.signature.verify(signer, c.ContentDigest); err != nil && !errors.Is(err, cms.ErrAlgorithm) {
 		return malformed(c.SignatureOffset, "PKCS#7 signature", "%v", err)
 	}
 	return nil

@@ -38,9 +38,9 @@ func (c *Capsule) VerifySigner(trusted ...*x509.Certificate) error {
 	if !c.Signed {
 		return &SignerError{errors.New("the capsule is not signed")}
 	}
-	signer := c.signature.signer()
+	signer := c.signature.Certificate(c.signature.certificates)
 	for _, t := range trusted {
-		if signer == nil && c.signature.isSigner(t) {
+		if signer == nil && c.signature.Is(t) {
 			signer = t
 		}
 	}

@@ -13,17 +13,18 @@ import (
 func TestFitness(t *testing.T) {
 	dir := t.TempDir()
 	now := time.Now()
+	soon := now.Add(time.Minute) // the certificates are valid from when openssl makes them
 	for name, tt := range map[string]struct {
 		extension string
 		at        time.Time
 		want      string // "" for nothing
 	}{
-		"plain":         {"", now, ""},
-		"e-mail":        {"extendedKeyUsage=emailProtection", now, ""},
-		"both":          {"extendedKeyUsage=emailProtection,codeSigning", now, ""},
-		"code":          {"extendedKeyUsage=codeSigning", now, "warning (certificate): the certificate is for signing code"},
-		"server":        {"extendedKeyUsage=serverAuth", now, "error (certificate): no SWUpdate takes the certificate"},
-		"keys only":     {"keyUsage=keyEncipherment", now, "its key usage has no digitalSignature"},
+		"plain":         {"", soon, ""},
+		"e-mail":        {"extendedKeyUsage=emailProtection", soon, ""},
+		"both":          {"extendedKeyUsage=emailProtection,codeSigning", soon, ""},
+		"code":          {"extendedKeyUsage=codeSigning", soon, "warning (certificate): the certificate is for signing code"},
+		"server":        {"extendedKeyUsage=serverAuth", soon, "error (certificate): no SWUpdate takes the certificate"},
+		"keys only":     {"keyUsage=keyEncipherment", soon, "its key usage has no digitalSignature"},
 		"expired":       {"", now.AddDate(0, 2, 0), "error (certificate): the certificate of CN=fleet expired on "},
 		"from the past": {"", now.AddDate(0, -1, 0), "is valid from " + now.UTC().Format(time.DateOnly)},
 	} {

@@ -11,10 +11,12 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
 	"time"
 
+	"github.com/tegra-ota/tegra-ota/formats/cms"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
@@ -75,6 +77,15 @@ func Sign(ctx context.Context, message []byte, o Options) ([]byte, error) {
 		return nil, fail.New(fail.Usage, "cannot sign: CMS needs the signer's certificate")
 	}
 	return o.cms(ctx, message)
+}
+
+// cms makes a detached SignedData with one signer. It asks the signer for a bare signature of the signed attributes.
+func (o Options) cms(ctx context.Context, message []byte) ([]byte, error) {
+	return cms.Sign(sha256.Sum256(message), cms.Options{
+		Certificates: o.Certificates,
+		SigningTime:  o.SigningTime,
+		Sign:         func(attributes []byte) ([]byte, error) { return o.bare(ctx, attributes) },
+	})
 }
 
 // bare asks the signer, and verifies what it returns.

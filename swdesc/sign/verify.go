@@ -6,10 +6,10 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"fmt"
 	"time"
 
+	"github.com/tegra-ota/tegra-ota/formats/cms"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
@@ -83,7 +83,7 @@ func Verify(message, signature []byte, o VerifyOptions) (Result, error) {
 	}
 	switch o.Format {
 	case "":
-		if isCMS(signature) {
+		if cms.IsSignedData(signature) {
 			return verifyCMS(message, signature, o)
 		}
 		return verifyBare(message, signature, o, RSA, PSS)
@@ -111,12 +111,6 @@ func notBinary(signature []byte) error {
 		return refused("", nil, "it is S/MIME text, and SWUpdate reads DER").Then("sign with -outform DER")
 	}
 	return nil
-}
-
-// isCMS looks for the type SignedData where a ContentInfo has it. In a bare signature these 11 bytes do not stand there by chance.
-func isCMS(signature []byte) bool {
-	oid, err := asn1.Marshal(oidSignedData)
-	return err == nil && signature[0] == 0x30 && bytes.Contains(signature[:min(len(signature), 8+len(oid))], oid)
 }
 
 // verifyBare tries the trusted RSA keys with the formats.
@@ -148,7 +142,7 @@ func verifyBare(message, signature []byte, o VerifyOptions, formats ...Format) (
 		return Result{}, refused("", nil, "it is not CMS, and none of the trusted keys is an RSA key")
 	case !found:
 		return Result{}, refused(format, nil, "none of the trusted keys is an RSA key")
-	case isCMS(signature):
+	case cms.IsSignedData(signature):
 		return Result{}, refused(format, nil, "it is CMS")
 	case size != 0 && len(keys) == 1:
 		return Result{}, refused(format, nil, "it has %d bytes, and one by the trusted key has %d", len(signature), size)
