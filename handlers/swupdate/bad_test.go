@@ -58,6 +58,11 @@ func TestBadFile(t *testing.T) {
 			u.members[1] = firmware(id, random(1<<20))
 			return u
 		}, says: `tegra-bup TEGRA_BL.Cap: .*exit 65, data`},
+		// SWUpdate's log passes what it gets through string.format.
+		{name: "percent signs in a name", update: change(1, func(m member) member {
+			m.name, m.data = "50%s%n%d.Cap", random(1<<20)
+			return m
+		}), says: `tegra-bup 50%s%n%d\.Cap: .*exit 65, data`},
 		{name: "size too small", update: change(0, func(m member) member { return m.with("size", "3145728") }), says: `tegra-image rootfs.img.zst: .*exit 65, data`},
 		{name: "size too large", update: change(0, func(m member) member { return m.with("size", "4000256") }), says: `tegra-image rootfs.img.zst: .*exit 65, data`},
 		{name: "larger than the partition", update: change(0, func(m member) member { return m.with("size", "16777216") }), says: `tegra-image rootfs.img.zst: .*exit (65|69)`, never: true},

@@ -14,6 +14,7 @@
 --     given to "swupdate -i" would hang for good: "exec", always; the programs close what they inherit.
 --   * Without a reader SWUpdate dies of SIGPIPE, without a line in its log: the program is checked before it is
 --     started, and drains its input after an error.
+--   * swupdate.error and its like pass their text through string.format: what others said is an argument, never the format.
 --   * A script handler is called twice, as (image, "preinst") and (image, "postinst").
 local swupdate = require("swupdate")
 
@@ -79,7 +80,7 @@ end
 local function relay(name, said)
   for _, line in ipairs(said) do
     local log = line:find("^warning: ") and swupdate.warn or swupdate.info
-    log(name .. ": " .. line)
+    log("%s: %s", name, line)
   end
 end
 
@@ -152,7 +153,7 @@ end
 -- report writes an error to SWUpdate's log, which hawkBit is sent too, and to those who watch the progress: of all
 -- notifications SWUpdate 2022.12 passes only PROGRESS on to them.
 local function report(text)
-  swupdate.error(text)
+  swupdate.error("%s", text)
   swupdate.notify(swupdate.RECOVERY_STATUS.PROGRESS, 0, text)
 end
 
