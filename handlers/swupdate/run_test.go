@@ -1,9 +1,7 @@
 package swupdate_test
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -12,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // updater is one swupdate with its own sockets and scratch folder; any number may run side by side.
@@ -65,18 +65,14 @@ func (u *updater) install(t *testing.T, swu string) result {
 }
 
 func finish(ctx context.Context, c *exec.Cmd) (result, error) {
-	var log bytes.Buffer
-	c.Stdout, c.Stderr = &log, &log
-	c.WaitDelay = 5 * time.Second
-	err := c.Run()
-	if ctx.Err() != nil {
-		return result{}, fmt.Errorf("swupdate hangs:\n%s", log.String())
+	code, log, err := orintest.Contained(c, hung)
+	if err == nil {
+		err = ctx.Err()
 	}
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		return result{}, fmt.Errorf("swupdate: %w\n%s", err, log.String())
+	if err != nil {
+		return result{}, fmt.Errorf("swupdate: %w\n%s", err, log)
 	}
-	return result{code: c.ProcessState.ExitCode(), log: log.String()}, nil
+	return result{code: code, log: log}, nil
 }
 
 // clean fails if the glue left something behind; SWUpdate's own files are known by name.

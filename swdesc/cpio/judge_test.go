@@ -7,12 +7,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 	"github.com/tegra-ota/tegra-ota/swdesc/cpio"
 )
 
@@ -133,42 +133,26 @@ func TestSWUpdateReadsOurs(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(tmp, "u"), archive(t, f, members...), 0o600); err != nil {
 					t.Fatal(err)
 				}
-				out, err := swupdate(t, dir, tmp)
-				refused := err != nil && strings.Contains(out, "Path too long")
-				if err == nil && longer == 1 || err != nil && (longer == 0 || !refused) {
-					t.Errorf("swupdate: %v\n%s", err, out)
+				out, code := swupdate(t, dir, tmp)
+				refused := code != 0 && strings.Contains(out, "Path too long")
+				if refused != (longer == 1) || !refused && code != 0 {
+					t.Errorf("swupdate exits %d:\n%s", code, out)
 				}
 			})
 		}
 	}
 }
 
-// swupdate checks the file u of the folder tmp. When it refuses one, 2022.12 may leave a process behind, which would hold a
-// pipe open for ever: so the log is a file, and the whole process group is killed.
-func swupdate(t *testing.T, dir, tmp string) (out string, err error) {
+// swupdate checks the file u of the folder tmp.
+func swupdate(t *testing.T, dir, tmp string) (out string, code int) {
 	t.Helper()
-	log, err := os.Create(filepath.Join(tmp, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
 	cmd := exec.Command("swupdate", "-v", "-c", "-k", "cert.pem", "-H", "board:1.0", "-i", filepath.Join(tmp, "u"))
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "TMPDIR="+tmp)
+	code, out, err := orintest.Contained(cmd, time.Minute)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	stop := func() { syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
-	limit := time.AfterFunc(20*time.Second, stop)
-	err = cmd.Wait()
-	limit.Stop()
-	stop()
-	text, readErr := os.ReadFile(log.Name())
-	if readErr != nil {
-		t.Fatal(readErr)
-	}
-	return string(text), err
+	return out, code
 }
 
 // signed puts a description of the images and its signature before them.

@@ -9,9 +9,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // content is what every member holds. It has 3 MB: with a few kilobytes SWUpdate 2022.12 now and then exits 1 behind "SWUpdate was
@@ -74,27 +75,11 @@ func swupdate(t *testing.T, cert, key string, text []byte, members []string, arg
 	}
 	c := exec.Command("swupdate", append([]string{"-v", "-k", cert, "-H", "board:1.0", "-i", swu}, args...)...)
 	c.Dir, c.Env = tmp, append(os.Environ(), "TMPDIR="+tmp, "LUA_PATH=;;")
-	// SWUpdate binds one of eleven abstract sockets (core/notifier.c), whose names are those of the network namespace: with one of
-	// its own it minds no other SWUpdate of this machine.
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Setpgid: true}
-	// A child that it starts for downloads may outlive it with the log open, so the log is a file, and the group ends with it.
-	log, err := os.Create(filepath.Join(tmp, "log"))
+	code, log, err := orintest.Contained(c, time.Minute)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, log)
 	}
-	defer log.Close()
-	c.Stdout, c.Stderr = log, log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	kill := func() { _ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
-	stuck := time.AfterFunc(time.Minute, kill)
-	err = c.Wait()
-	if !stuck.Stop() {
-		t.Fatalf("swupdate does not end: %v\n%s", err, load(t, log.Name()))
-	}
-	kill()
-	return c.ProcessState.ExitCode(), string(load(t, log.Name()))
+	return code, log
 }
 
 func run(t *testing.T, dir, name string, args ...string) {

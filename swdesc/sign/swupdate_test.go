@@ -1,7 +1,6 @@
 package sign_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -9,9 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
+	"time"
 
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 	"github.com/tegra-ota/tegra-ota/swdesc/sign"
 )
 
@@ -113,21 +113,18 @@ func TestSWUpdate(t *testing.T) {
 
 // swupdateSays runs swupdate and returns what its log says: Debian's 2022.12 may exit with 1 for a small update that it found good,
 // and on a busy machine it may end before it has read anything. That is tried again.
-func swupdateSays(dir string, args []string) (good bool, log []byte) {
+func swupdateSays(dir string, args []string) (good bool, log string) {
 	for attempt := 0; attempt < 5; attempt++ {
 		c := exec.Command("swupdate", args...)
 		c.Dir, c.Env = dir, append(os.Environ(), "TMPDIR="+dir)
-		// Its notifier has an abstract socket, of which a network has one.
-		c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-		var err error
-		log, err = c.CombinedOutput()
-		if bytes.Contains(log, []byte("Verified OK")) && bytes.Contains(log, []byte("SWUPDATE successful")) {
-			return true, log
+		code, said, err := orintest.Contained(c, time.Minute)
+		if strings.Contains(said, "Verified OK") && strings.Contains(said, "SWUPDATE successful") {
+			return true, said
 		}
-		if bytes.Contains(log, []byte("Authentication of all signatures failed")) && err != nil {
-			return false, log
+		if strings.Contains(said, "Authentication of all signatures failed") && code != 0 {
+			return false, said
 		}
-		log = fmt.Appendf(log, "no verdict: %v", err)
+		log = fmt.Sprintf("%s\nno verdict: exit %d, %v", said, code, err)
 	}
 	return false, log
 }
