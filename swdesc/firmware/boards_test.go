@@ -30,12 +30,15 @@ func TestParseBoards(t *testing.T) {
 		// No rule is known for Xavier.
 		{"2888-400-0004-M.0-1-2-jetson-agx-xavier-devkit-mmcblk0p1", [][4]string{{"2888-400-0004-M.0-1-2-jetson-agx-xavier-devkit-mmcblk0p1",
 			"2888-400-0004-M.0-1-2-jetson-agx-xavier-devkit-mmcblk0p1", "", "T194"}}},
-		{"p3767-0005", [][4]string{{"p3767-0005", "3767--0005--1--jetson-orin-nano-devkit-", "3767--0005--1--jetson-orin-nano-devkit-", "T234"}}},
-		{"p3767-0000", [][4]string{{"p3767-0000", "3767--0000--1--jetson-orin-nano-devkit-", "3767-000-0000--1--jetson-orin-nano-devkit-", "T234"}}},
+		{"p3767-0005", [][4]string{{"p3767-0005", "3767--0005--1--jetson-orin-nano-devkit-",
+			"3767--0005--1--jetson-orin-nano-devkit-", "T234"}}},
+		{"p3767-0000", [][4]string{{"p3767-0000", "3767--0000--1--jetson-orin-nano-devkit-",
+			"3767-000-0000--1--jetson-orin-nano-devkit-", "T234"}}},
 		{"p3767-0005/jetson-orin-nano-devkit-super", [][4]string{{"p3767-0005/jetson-orin-nano-devkit-super",
 			"3767--0005--1--jetson-orin-nano-devkit-super-", "3767--0005--1--jetson-orin-nano-devkit-super-", "T234"}}},
 		{"p3701-0000", [][4]string{
-			{"p3701-0000 (fab 0xx, 1xx, 2xx, TSx, EBx)", "3701--0000--1--jetson-agx-orin-devkit-", "3701-000-0000--1--jetson-agx-orin-devkit-", "T234"},
+			{"p3701-0000 (fab 0xx, 1xx, 2xx, TSx, EBx)", "3701--0000--1--jetson-agx-orin-devkit-",
+				"3701-000-0000--1--jetson-agx-orin-devkit-", "T234"},
 			{"p3701-0000 (fab 3xx and later)", "3701--0000--1--jetson-agx-orin-devkit-", "3701-300-0000--1--jetson-agx-orin-devkit-", "T234"},
 		}},
 		{"p3701-0008", [][4]string{{"p3701-0008", "3701--0008--1--jetson-agx-orin-devkit-industrial-",
@@ -95,7 +98,8 @@ func TestParseBoardsRefuses(t *testing.T) {
 			t.Errorf("%q: %v, %v (%v), want %q", tt.names, boards, err, fail.CodeOf(err), tt.want)
 			continue
 		}
-		if !strings.Contains(tt.want, "the same") && !strings.Contains(err.Error(), "p3701-0000, p3701-0004, p3701-0005, p3701-0008, p3767-0000") {
+		if !strings.Contains(tt.want, "the same") &&
+			!strings.Contains(err.Error(), "p3701-0000, p3701-0004, p3701-0005, p3701-0008, p3767-0000") {
 			t.Errorf("%q: %v does not list the modules", tt.names, err)
 		}
 	}
@@ -113,7 +117,8 @@ func somePackage(t *rapid.T, id, sku string) *bup.Package {
 	entries := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) bup.Entry {
 		e := bup.Entry{Name: rapid.SampledFrom([]string{"mb1", "mb2"}).Draw(t, "name"), OpMode: bup.OpMode(rapid.IntRange(0, 2).Draw(t, "mode"))}
 		if rapid.IntRange(0, 9).Draw(t, "common") > 0 {
-			e.Spec = specOf(t, id, rapid.SampledFrom([]string{sku, sku, "", "0009"}).Draw(t, "sku"), []string{"", "000", "300", "500", "TS4", "RC1", "?"},
+			e.Spec = specOf(t, id, rapid.SampledFrom([]string{sku, sku, "", "0009"}).Draw(t, "sku"),
+				[]string{"", "000", "300", "500", "TS4", "RC1", "?"},
 				[]string{"", "", "K.2", "A.1"}, []string{"", "0", "1"}, []string{"", "", "0", "1"})
 		}
 		return e

@@ -54,15 +54,18 @@ func TestBoards(t *testing.T) {
 		{"an old fab by its spec", payload{specs: []string{agx300}}, "3701-TS4-0000-A.1-1-1-jetson-agx-orin-devkit-", []string{perBoard}},
 		// The fab of 3767-0005 is no part of its compatible spec, so that an entry's fab does not matter; its revision does.
 		{"an entry's own revision, for a module", payload{specs: []string{nanoSpec}}, "p3767-0005", []string{""}},
-		{"an entry's own fab of 3767-0000", payload{specs: []string{"3767-300-0000--1-0-jetson-orin-nano-devkit-"}}, "p3767-0000", []string{perBoard}},
+		{"an entry's own fab of 3767-0000", payload{specs: []string{"3767-300-0000--1-0-jetson-orin-nano-devkit-"}},
+			"p3767-0000", []string{perBoard}},
 		{"the same by a full spec", payload{specs: []string{"3767-300-0000--1-0-jetson-orin-nano-devkit-"}},
 			"3767-300-0000-R.1-1-0-jetson-orin-nano-devkit-", []string{""}},
 		{"compat only entries", payload{specs: []string{"3767--0005--1--jetson-orin-nano-devkit-"}}, "p3767-0005", []string{""}},
 		{"for boards without production fuses", payload{mode: bup.NonProduction}, "p3767-0005", []string{perBoard}},
 		{"such a board", payload{mode: bup.NonProduction}, "3767-300-0005-K.2-0-0-jetson-orin-nano-devkit-", []string{""}},
-		{"for production fused boards, another one", payload{mode: bup.Production}, "3767--0005--0--jetson-orin-nano-devkit-", []string{perBoard}},
+		{"for production fused boards, another one", payload{mode: bup.Production},
+			"3767--0005--0--jetson-orin-nano-devkit-", []string{perBoard}},
 		{"names missing", payload{omit: []string{"mb1", "sc7", "secondary_gpt"}}, "p3767-0005", []string{"mb1 sc7"}},
-		{"nothing but VER", payload{omit: bup.RequiredT234[:len(bup.RequiredT234)-1]}, "p3767-0005", []string{strings.TrimSuffix(everything, " VER")}},
+		{"nothing but VER", payload{omit: bup.RequiredT234[:len(bup.RequiredT234)-1]}, "p3767-0005",
+			[]string{strings.TrimSuffix(everything, " VER")}},
 		{"R36 wants pva-fw", payload{omit: []string{"pva-fw"}}, "p3767-0005", []string{"pva-fw"}},
 		{"R35 does not", payload{omit: []string{"pva-fw"}, ver: verText(version("35.6.4"))}, "p3767-0005", []string{""}},
 		{"R35 by the capsule's version", payload{omit: []string{"pva-fw"}, ver: []byte("NV3\n")}, "p3767-0005", []string{""}},
@@ -132,12 +135,13 @@ func TestReportAsJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"file":"FILE","kind":"capsule","format":"V3","size":0,"signed":true,"firmware_version":"36.4.3","lowest_supported_version":"36.4.0",` +
-		`"image_type":"bf0d4599-20d4-414e-b2c5-3595b1cda402","package_version":"36.4.3","chip":"T234","boards":[` +
-		`{"name":"p3767-0005","spec":"3767--0005--1--jetson-orin-nano-devkit-","compat":"3767--0005--1--jetson-orin-nano-devkit-","chip":"T234",` +
-		`"resolves":true,"missing":[],"chosen":23},` +
-		`{"name":"p3767-0004","spec":"3767--0004--1--jetson-orin-nano-devkit-","compat":"3767--0004--1--jetson-orin-nano-devkit-","chip":"T234",` +
-		`"resolves":false,"missing":[{"name":"MB1_BCT","reason":"the package has 1 image for other boards: ` + nano0005 + `"},` +
+	want := `{"file":"FILE","kind":"capsule","format":"V3","size":0,"signed":true,"firmware_version":"36.4.3",` +
+		`"lowest_supported_version":"36.4.0","image_type":"bf0d4599-20d4-414e-b2c5-3595b1cda402","package_version":"36.4.3",` +
+		`"chip":"T234","boards":[` +
+		`{"name":"p3767-0005","spec":"3767--0005--1--jetson-orin-nano-devkit-","compat":"3767--0005--1--jetson-orin-nano-devkit-",` +
+		`"chip":"T234","resolves":true,"missing":[],"chosen":23},` +
+		`{"name":"p3767-0004","spec":"3767--0004--1--jetson-orin-nano-devkit-","compat":"3767--0004--1--jetson-orin-nano-devkit-",` +
+		`"chip":"T234","resolves":false,"missing":[{"name":"MB1_BCT","reason":"the package has 1 image for other boards: ` + nano0005 + `"},` +
 		`{"name":"MEM_BCT","reason":"the package has 1 image for other boards: ` + nano0005 + `"}],"chosen":20}],` +
 		`"floor":"after this update no firmware older than 36.4.0 installs"}`
 	if d := cmp.Diff(want, string(got)); d != "" {
@@ -150,8 +154,9 @@ func TestReportAsJSON(t *testing.T) {
 	}
 	r.Size = 0
 	got, _ = json.Marshal(r)
-	want = `{"file":"` + path + `","kind":"bup","format":"V2","size":0,"signed":false,"firmware_version":null,"lowest_supported_version":null,` +
-		`"image_type":null,"package_version":null,"chip":null,"boards":[{"name":"2888-400-0004-M.0-1-2-jetson-agx-xavier-devkit-mmcblk0p1",` +
+	want = `{"file":"` + path + `","kind":"bup","format":"V2","size":0,"signed":false,"firmware_version":null,` +
+		`"lowest_supported_version":null,"image_type":null,"package_version":null,"chip":null,"boards":[` +
+		`{"name":"2888-400-0004-M.0-1-2-jetson-agx-xavier-devkit-mmcblk0p1",` +
 		`"spec":"2888-400-0004-M.0-1-2-jetson-agx-xavier-devkit-mmcblk0p1","compat":null,` +
 		`"chip":"T194","resolves":true,"missing":[],"chosen":19}],"floor":""}`
 	if d := cmp.Diff(want, string(got)); d != "" || r.Version() != nil {

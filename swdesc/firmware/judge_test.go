@@ -32,7 +32,8 @@ func TestProblems(t *testing.T) {
 		{"nothing to say about R35", wrap{version: "35.6.4"}.around(t, r35), nano, nil},
 		{"R36", wrap{}.around(t, payload{}), nano, []string{step}},
 		{"R36 by its payload only", wrap{version: "1.2.3"}.around(t, payload{}), nano, []string{
-			"warning (firmware-version): the capsule says version 1.2.3, the image VER in it 36.4.3, which firmware will tell once installed", step}},
+			"warning (firmware-version): the capsule says version 1.2.3, the image VER in it 36.4.3, " +
+				"which firmware will tell once installed", step}},
 		{"no boards", wrap{}.around(t, payload{}), nil, []string{
 			"warning (firmware-boards): no boards are named, so nothing was compared with the firmware", step}},
 		{"a floor", wrap{version: "35.6.4", lowest: "35.6.0"}.around(t, r35), nano, []string{
@@ -47,7 +48,8 @@ func TestProblems(t *testing.T) {
 		{"VER says another version", wrap{version: "35.6.4"}.around(t, payload{ver: verText(version("35.6.3"))}), nano, []string{
 			"warning (firmware-version): the capsule says version 35.6.4, the image VER in it 35.6.3, which firmware will tell once installed"}},
 		{"VER of R32", wrap{version: "35.6.4"}.around(t, payload{ver: []byte("NV3\n# R32 , REVISION: 7.5\n")}), nano, []string{
-			"warning (firmware-version): the capsule's image VER cannot be read, it does not start with NV4: firmware will tell 0.0.0 as its version"}},
+			"warning (firmware-version): the capsule's image VER cannot be read, it does not start with NV4: " +
+				"firmware will tell 0.0.0 as its version"}},
 		{"an OEM's type", wrap{version: "35.6.4", imageType: oem}.around(t, r35), nano, []string{
 			"warning (firmware-type): no chip is known to have the capsule's image type 01234567-89ab-cdef-0123-456789abcdef; " +
 				"T234 (p3767-0005) has bf0d4599-20d4-414e-b2c5-3595b1cda402 unless its maker changed it"}},

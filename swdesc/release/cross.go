@@ -8,6 +8,7 @@ import (
 
 // crossCheck adds what breaks the rules between values.
 func (r *Release) crossCheck(s *schema) {
+	checkBoards(s, r.Hardware.Boards)
 	first, members, paths := map[string]int{}, map[string]int{}, map[string]int{}
 	for i, c := range r.Components {
 		at := fmt.Sprintf("component[%d]", i)

@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/internal/fail"
@@ -55,8 +54,9 @@ func Import(o ImportOptions) (*Release, problem.List, error) {
 		im.checks(v)
 	}
 	im.minimum()
+	boards := boardSet{}
 	for _, name := range m.HardwareCompatibility {
-		im.hardware(name)
+		im.hardware(boards, name)
 	}
 	for _, c := range m.Components {
 		im.component(c)
@@ -87,49 +87,16 @@ type importer struct {
 
 func (im *importer) warn(p problem.Problem) { im.problems = append(im.problems, p.At(im.where)) }
 
-// leadingNumbers is what of a version such as 2024.01.01-r1 a device can compare.
-var leadingNumbers = regexp.MustCompile(`^v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,7})[-+~]`)
+// leadingNumbers is what of a version such as v2024.01.01 or 2024.01.01-r1 a device can compare.
+var leadingNumbers = regexp.MustCompile(`^v?([0-9]{1,9}(?:\.[0-9]{1,9}){0,7})(?:[-+~]|$)`)
 
 func (im *importer) minimum() {
-	if n := leadingNumbers.FindStringSubmatch(im.release.MinimumVersion); n != nil {
-		im.warn(problem.Warnf("import", "minimum_version %q is compared by its numbers, as %s", im.release.MinimumVersion, n[1]))
-		im.release.MinimumVersion = n[1]
+	n, version := leadingNumbers.FindStringSubmatch(im.release.MinimumVersion), im.release.MinimumVersion
+	if n == nil || n[1] == version {
+		return
 	}
-}
-
-// boardID is a board of a guide's manifest: BOARDID-SKU or BOARDID-SKU-FAB, with or without p.
-var boardID = regexp.MustCompile(`^p?([0-9]{4})-([0-9]{4})(-[A-Za-z0-9.]{1,8})?$`)
-
-// carriers are boards that a module sits on (NVIDIA's names of developer kits). No firmware is made for them.
-var carriers = []string{"2597", "2822", "3449", "3509", "3737", "3740", "3768", "4071"}
-
-// hardware sorts one entry of hardware_compatibility.
-func (im *importer) hardware(name string) {
-	h := &im.release.Hardware
-	id := boardID.FindStringSubmatch(name)
-	switch {
-	case id != nil && slices.Contains(carriers, id[1]):
-		im.warn(problem.Warnf("import", "hardware_compatibility names %q, a carrier board: nothing on a device compares that; left out", name))
-	case id != nil:
-		if module := "p" + id[1] + "-" + id[2]; !slices.Contains(h.Boards, module) {
-			h.Boards = append(h.Boards, module)
-		}
-		if id[3] != "" {
-			im.warn(problem.Warnf("import", "hardware_compatibility names %q; every fab of p%s-%s is taken", name, id[1], id[2]).
-				Then("write the TNSPEC of nv_boot_control.conf into boards to check the firmware against one fab"))
-		}
-	case board(name) == "":
-		if !slices.Contains(h.Boards, name) {
-			h.Boards = append(h.Boards, name)
-		}
-	case h.Compatible == "" || h.Compatible == name:
-		h.Compatible = name
-		im.warn(problem.Warnf("import", "hardware_compatibility names %q, which is no board; it became compatible, for RAUC and Mender", name).
-			Then("name the modules in boards, so that the firmware is checked against them"))
-	default:
-		im.warn(problem.Errorf("import", "hardware_compatibility names %q besides %q: a release has one compatible", name, h.Compatible).
-			Then("make a release for each"))
-	}
+	im.warn(problem.Warnf("import", "minimum_version %q is compared by its numbers, as %s", version, n[1]))
+	im.release.MinimumVersion = n[1]
 }
 
 func (im *importer) component(c manifestComponent) {

@@ -155,7 +155,7 @@ func drawRelease(t *rapid.T) *release.Release {
 		Name:           rapid.SampledFrom([]string{"release", "fleet-1"}).Draw(t, "name"),
 		MinimumVersion: rapid.StringMatching(`([0-9]{1,9}(\.[0-9]{1,4}){0,3})?`).Draw(t, "minimum"),
 		Hardware: release.Hardware{
-			Boards:        some(t, "boards", `p[0-9]{4}-[0-9]{4}(/[a-z][a-z-]{0,3})?`),
+			Boards:        some(t, "boards", `p(3767-000[01345]|3701-000[0458])(/m[a-z.]{0,3})?`),
 			Revisions:     some(t, "revisions", `[0-9]\.[0-9]|#RE:\^[a-z]\\\.[0-9]\$`),
 			Compatible:    rapid.StringMatching(`([a-z][a-z ,+-]{0,20})?`).Draw(t, "compatible"),
 			SWUpdateBoard: rapid.StringMatching(`(b[a-z_-]{0,5}x)?`).Draw(t, "board"),
@@ -174,7 +174,7 @@ func drawRelease(t *rapid.T) *release.Release {
 		r.Preconditions.FreeSpace = append(r.Preconditions.FreeSpace, release.FreeSpace{Path: path, Bytes: bytes})
 	}
 	if rapid.Bool().Draw(t, "allows") {
-		r.Allow = []string{release.CheckExtlinuxRoot, release.CheckL4TRelease}
+		r.Allow = []string{release.CheckExtlinuxRoot, release.CheckL4TRelease, release.CheckFirmwareSignature, release.CheckRootfs}
 	}
 	single := rapid.SampledFrom([]string{"rootfs", "kernel", "kernel-dtb", "firmware"})
 	kinds := rapid.SliceOfNDistinct(single, 0, 4, rapid.ID[string]).Draw(t, "kinds")

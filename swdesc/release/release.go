@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/tegra-ota/tegra-ota/swdesc/firmware"
 )
 
 // The types of a component.
@@ -30,11 +32,18 @@ const (
 
 // The checks whose errors a release may allow.
 const (
-	CheckL4TRelease     = "l4t-release"
-	CheckKernelModules  = "kernel-modules"
-	CheckExtlinuxRoot   = "extlinux-root"
-	CheckFirmwareBoards = "firmware-boards"
+	CheckL4TRelease        = "l4t-release"
+	CheckKernelModules     = "kernel-modules"
+	CheckExtlinuxRoot      = "extlinux-root"
+	CheckFirmwareBoards    = firmware.CheckBoards
+	CheckFirmwareSignature = firmware.CheckSignature // firmware built without authentication takes an unsigned capsule
+	CheckRootfs            = "rootfs"                // the image is of no file system that is known
 )
+
+// Allowable are those checks, in the order that messages name them.
+var Allowable = []string{
+	CheckL4TRelease, CheckKernelModules, CheckExtlinuxRoot, CheckFirmwareBoards, CheckFirmwareSignature, CheckRootfs,
+}
 
 // ActivateName is the member that swdesc itself adds to a .swu: the script that makes the other slot boot next.
 const ActivateName = "activate"
@@ -42,10 +51,10 @@ const ActivateName = "activate"
 // Release is a whole description. One that Parse, Load or Import returned keeps all rules and has its defaults filled in.
 type Release struct {
 	Version        string        `toml:"version" validate:"required,word"`
-	Description    string        `toml:"description" validate:"omitempty,max=1000,text"`
-	Name           string        `toml:"name" validate:"required,word"`               // default "release"
-	MinimumVersion string        `toml:"minimum_version" validate:"omitempty,dotted"` // "" takes every system
-	Allow          []string      `toml:"allow" validate:"unique,dive,oneof=l4t-release kernel-modules extlinux-root firmware-boards"`
+	Description    string        `toml:"description" validate:"omitempty,description"` // at most 500 bytes
+	Name           string        `toml:"name" validate:"required,word"`                // default "release"
+	MinimumVersion string        `toml:"minimum_version" validate:"omitempty,dotted"`  // "" takes every system
+	Allow          []string      `toml:"allow" validate:"unique,dive,allowable"`       // some of Allowable
 	Hardware       Hardware      `toml:"hardware"`
 	Running        Running       `toml:"running"`
 	Components     []Component   `toml:"component" validate:"required,min=1,max=1000,dive"`
@@ -56,9 +65,9 @@ type Release struct {
 
 // Hardware says which devices the release is for. Each updater compares something else.
 type Hardware struct {
-	// Boards are what the firmware is checked against: a module (p3767-0005), a module with its machine
-	// (p3767-0005/jetson-orin-nano-devkit), or a full TNSPEC.
-	Boards []string `toml:"boards" validate:"max=1000,unique,dive,board"`
+	// Boards are what the firmware is checked against: what firmware.ParseBoards takes, such as a module (p3767-0005), a module
+	// with its machine (p3767-0005/jetson-orin-nano-devkit), or a full TNSPEC.
+	Boards []string `toml:"boards" validate:"max=1000"`
 	// Compatible is RAUC's compatible and Mender's device type.
 	Compatible string `toml:"compatible" validate:"omitempty,compatible"`
 	// Revisions is SWUpdate's hardware-compatibility: literal, or "#RE:^...$" with a POSIX extended regular expression.
@@ -87,7 +96,7 @@ type Component struct {
 	// /etc/sw-versions). For firmware it says what tegra-bup does anyway: skip what the other chain provably holds.
 	InstallIfDifferent bool   `toml:"install_if_different"`
 	ComponentVersion   string `toml:"component_version" validate:"omitempty,word"`
-	// Destination is where a file goes on the device: the whole path.
+	// Destination is where a file goes on the device: the whole path, at most 254 bytes.
 	Destination string `toml:"path" validate:"omitempty,devicepath"`
 	// Script is SWUpdate's type of a script: "shellscript" and "lua" run before and after, the others once; "" for other types.
 	Script string `toml:"script" validate:"omitempty,oneof=shellscript lua preinstall postinstall"`

@@ -14,8 +14,7 @@ const head = "version = \"1\"\n" + component
 
 const (
 	wordRule   = "must be at most 64 letters, digits or ._+~-, a letter or digit first"
-	pathRule   = "must be an absolute path of at most 255 characters, without // and .. and / at its end"
-	boardRule  = "must be a module (p3767-0005), a module with its machine (p3767-0005/jetson-orin-nano-devkit), or a TNSPEC"
+	pathRule   = "must be an absolute path of at most 254 bytes, without // and .. and / at its end"
 	anchorRule = "must be anchored, #RE:^...$, with any alternatives in parentheses: SWUpdate takes a match anywhere in the revision"
 	oneSlot    = "; write \"APP\", and the device takes the slot it does not run"
 )
@@ -43,22 +42,20 @@ func TestRules(t *testing.T) {
 		{"version = \"" + long + "\"\n" + component, `r.toml:1:1: version "` + long + `" ` + wordRule},
 		{"name = \"a b\"\n" + head, `r.toml:1:1: name "a b" ` + wordRule},
 		{"description = \"a\\nb\"\n" + head, `r.toml:1:1: description "a\nb" must be UTF-8 without control characters`},
-		{"description = \"" + strings.Repeat("x", 1001) + "\"\n" + head, "r.toml:1:1: description is too long, the most is 1000 characters"},
+		{"description = \"" + strings.Repeat("x", 501) + "\"\n" + head,
+			`r.toml:1:1: description "` + strings.Repeat("x", 199) + "... must have at most 500 bytes, it has 501"},
+		{"description = \"" + strings.Repeat("é", 251) + "\"\n" + head,
+			`r.toml:1:1: description "` + strings.Repeat("é", 99) + "... must have at most 500 bytes, it has 502"},
 		{"minimum_version = \"1.2-r1\"\n" + head, `r.toml:1:1: minimum_version "1.2-r1" must be numbers with dots between them, such as 1.2.0`},
 		{"minimum_version = \"1..2\"\n" + head, `r.toml:1:1: minimum_version "1..2" must be numbers with dots between them, such as 1.2.0`},
 		{"minimum_version = \"1234567890\"\n" + head,
 			`r.toml:1:1: minimum_version "1234567890" must be numbers with dots between them, such as 1.2.0`},
 		{"allow = [\"kernel-modules\", \"extlinux-rot\"]\n" + head, `r.toml:1:28: allow[1] "extlinux-rot" must be one of l4t-release, ` +
-			`kernel-modules, extlinux-root, firmware-boards; did you mean "extlinux-root"?`},
+			`kernel-modules, extlinux-root, firmware-boards, firmware-signature, rootfs; did you mean "extlinux-root"?`},
 		{"allow = [\"l4t-release\", \"l4t-release\"]\n" + head, "r.toml:1:1: allow must not name one thing twice"},
 		{"version = \"1\"\n", "r.toml: component is missing: a release needs at least one"},
 		{"version = \"1\"\ncomponent = []\n", "r.toml:2:1: component is missing: a release needs at least one"},
 
-		{head + "[hardware]\nboards = [\"jetson-orin\"]\n", `r.toml:6:11: hardware.boards[0] "jetson-orin" ` + boardRule},
-		{head + "[hardware]\nboards = [\"p3767\"]\n", `r.toml:6:11: hardware.boards[0] "p3767" ` + boardRule},
-		{head + "[hardware]\nboards = [\"3767-300-0005-M.3-1-0-x\"]\n", `r.toml:6:11: hardware.boards[0] "3767-300-0005-M.3-1-0-x" ` + boardRule},
-		{head + "[hardware]\nboards = [\"p3767-0005/\"]\n", `r.toml:6:11: hardware.boards[0] "p3767-0005/" ` + boardRule},
-		{head + "[hardware]\nboards = [\"p3767-0005\", \"p3767-0005\"]\n", "r.toml:6:1: hardware.boards must not name one thing twice"},
 		{head + "[hardware]\ncompatible = \"a\\\"b\"\n", `r.toml:6:1: hardware.compatible "a\"b" ` +
 			"must be at most 64 letters, digits, blanks or ._,+:~-, a letter or digit first"},
 		{head + "[hardware]\nrevisions = [\"1 0\"]\n", `r.toml:6:14: hardware.revisions[0] "1 0" ` +
@@ -126,6 +123,8 @@ func TestRules(t *testing.T) {
 			`r.toml:5:1: component 1 (r.ext4): partition "kernel" must be "APP", the only one that a rootfs goes to`},
 		{file("path = \"/data/f\"\npartition = \"APP\"\n"), `r.toml:9:1: component 2 (f): partition "APP" does nothing for type file`},
 		{file(""), "r.toml:5:3: component 2 (f): path is missing: a file needs to know where it goes on the device"},
+		{file("path = \"/" + strings.Repeat("é", 127) + "\"\n"),
+			`r.toml:8:1: component 2 (f): path "/` + strings.Repeat("é", 99) + "... " + pathRule},
 		{file("path = \"data\"\n"), `r.toml:8:1: component 2 (f): path "data" ` + pathRule},
 		{file("path = \"/a/../b\"\n"), `r.toml:8:1: component 2 (f): path "/a/../b" ` + pathRule},
 		{file("path = \"/a'b\"\n"), `r.toml:8:1: component 2 (f): path "/a'b" must not have quotes, $ and \`},
@@ -172,6 +171,8 @@ func TestRulesAccept(t *testing.T) {
 		head + "[hardware]\ncompatible = \"nvidia,p3768-0000+p3767-0005\"\nrevisions = [\"1.0\", \"rev-B\"]\nswupdate_board = \"a-b_C1\"\n",
 		head + "[hardware]\nrevisions = ['#RE:^1\\.[0-9]+$', '#RE:^(1|2)\\.0$', '#RE:^[[:digit:]]{1,2}$', '#RE:^.*$', '#RE:^a[|$]b$']\n",
 		head + "[preconditions]\nservices = [\"getty@tty1.service\", \"a:b_c-d.mount\"]\nbattery_percent = 0\n",
+		"description = \"" + strings.Repeat("é", 250) + "\"\n" + head,
+		file("path = \"/x" + strings.Repeat("é", 126) + "\"\n"),
 		file("path = \"/data/a b/é,%\"\nstream = true\nencrypt = true\ncompression = \"zstd\"\n"),
 		head + "[[component]]\ntype = \"firmware\"\nfile = \"../out/TEGRA_BL.Cap\"\ninstall_if_different = true\nencrypt = true\n",
 		head + "[[component]]\ntype = \"script\"\nfile = \"a.lua\"\nscript = \"lua\"\n[[component]]\ntype = \"script\"\nfile = \"b.lua\"\n",

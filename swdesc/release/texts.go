@@ -1,9 +1,11 @@
 package release
 
 import (
+	"fmt"
 	"path"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,14 +14,15 @@ import (
 // texts are the rules for strings, by struct tag: each returns how the string must be, or "" where it is so. They are narrow on
 // purpose: the values end up in shell and Lua, in libconfig, INI and JSON.
 var texts = map[string]func(string) string{
-	"text":   text,
-	"word":   word,
-	"dotted": matches(`^[0-9]{1,9}(\.[0-9]{1,9}){0,7}$`, "must be numbers with dots between them, such as 1.2.0"),
+	"text":        text,
+	"description": description,
+	"allowable":   allowable,
+	"word":        word,
+	"dotted":      matches(`^[0-9]{1,9}(\.[0-9]{1,9}){0,7}$`, "must be numbers with dots between them, such as 1.2.0"),
 	"compatible": matches(`^[A-Za-z0-9][A-Za-z0-9 ._,+:~-]{0,63}$`,
 		"must be at most 64 letters, digits, blanks or ._,+:~-, a letter or digit first"),
 	"variable":   matches(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`, "must be a variable's name, such as VERSION_ID"),
 	"unit":       matches(`^[A-Za-z0-9@._:][A-Za-z0-9@._:-]{0,254}$`, "must be a systemd unit's name, such as docker.service"),
-	"board":      board,
 	"revision":   revision,
 	"node":       node,
 	"devicepath": devicePath,
@@ -35,6 +38,7 @@ func matches(pattern, must string) func(string) string {
 	}
 }
 
+// word is the rule for members' names, too: shorter and narrower than cpio.CheckName asks for.
 var word = matches(`^[A-Za-z0-9][A-Za-z0-9._+~-]{0,63}$`, "must be at most 64 letters, digits or ._+~-, a letter or digit first")
 
 func text(s string) string {
@@ -44,18 +48,22 @@ func text(s string) string {
 	return ""
 }
 
-var (
-	module = regexp.MustCompile(`^p[0-9]{4}-[0-9]{4}(/[A-Za-z0-9][A-Za-z0-9._+-]{0,63})?$`)
-	tnspec = regexp.MustCompile(`^[0-9]{4}(-[A-Za-z0-9._+]*){7,30}$`)
-)
+// maxDescription is the longest description in bytes. SWUpdate has a buffer of 512 with the NUL, and cuts what is longer
+// (include/globals.h, SWUPDATE_UPDATE_DESCRIPTION_STRING_SIZE).
+const maxDescription = 500
 
-// board takes a module or a TNSPEC: BOARDID-FAB-BOARDSKU-BOARDREV-FUSELEVEL-CHIPREV-MACHINE-BOOTDEV, the machine with hyphens of
-// its own (meta-tegra, tegra-bup-payload).
-func board(s string) string {
-	if len(s) <= 255 && (module.MatchString(s) || tnspec.MatchString(s)) {
+func description(s string) string {
+	if len(s) > maxDescription {
+		return fmt.Sprintf("must have at most %d bytes, it has %d", maxDescription, len(s))
+	}
+	return text(s)
+}
+
+func allowable(s string) string {
+	if slices.Contains(Allowable, s) {
 		return ""
 	}
-	return "must be a module (p3767-0005), a module with its machine (p3767-0005/jetson-orin-nano-devkit), or a TNSPEC"
+	return oneOf(s, Allowable)
 }
 
 // revision refuses an expression that is not anchored: SWUpdate searches for it anywhere in the device's revision (core/util.c,
@@ -102,10 +110,14 @@ func node(s string) string {
 	return nodeName(s)
 }
 
+// maxPath is the longest path on the device in bytes: SWUpdate's rawfile has a buffer of 255 with the NUL, and fails with "Path too
+// long" in the middle of an update (handlers/raw_handler.c, install_raw_file).
+const maxPath = 254
+
 // devicePath takes a path on the device that a shell between double quotes leaves alone.
 func devicePath(s string) string {
-	if !strings.HasPrefix(s, "/") || path.Clean(s) != s || len(s) > 255 {
-		return "must be an absolute path of at most 255 characters, without // and .. and / at its end"
+	if !strings.HasPrefix(s, "/") || path.Clean(s) != s || len(s) > maxPath {
+		return fmt.Sprintf("must be an absolute path of at most %d bytes, without // and .. and / at its end", maxPath)
 	}
 	if strings.ContainsAny(s, "\"'`$\\") {
 		return "must not have quotes, $ and \\"

@@ -44,7 +44,7 @@ const needsOne = "is missing: a release needs at least one"
 func reason(b validator.FieldError) string {
 	value := fmt.Sprintf("%q", fmt.Sprint(b.Value()))
 	if len(value) > 200 {
-		value = value[:200] + "..."
+		value = strings.ToValidUTF8(value[:200], "") + "..."
 	}
 	if rule, ok := texts[b.Tag()]; ok {
 		return value + " " + rule(fmt.Sprint(b.Value()))
@@ -57,12 +57,7 @@ func reason(b validator.FieldError) string {
 		}
 		return "is missing or empty"
 	case "oneof":
-		known := strings.Fields(b.Param())
-		text := value + " must be one of " + strings.Join(known, ", ")
-		if name := spelling.Closest(fmt.Sprint(b.Value()), known); name != "" {
-			text += fmt.Sprintf("; did you mean %q?", name)
-		}
-		return text
+		return value + " " + oneOf(fmt.Sprint(b.Value()), strings.Fields(b.Param()))
 	case "unique":
 		return "must not name one thing twice"
 	case "min":
@@ -80,4 +75,12 @@ func reason(b validator.FieldError) string {
 		return fmt.Sprintf("= %v is too large, the most is %s", b.Value(), b.Param())
 	}
 	return value + " breaks the rule " + b.Tag()
+}
+
+func oneOf(value string, known []string) string {
+	text := "must be one of " + strings.Join(known, ", ")
+	if name := spelling.Closest(value, known); name != "" {
+		text += fmt.Sprintf("; did you mean %q?", name)
+	}
+	return text
 }
