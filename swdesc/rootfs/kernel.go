@@ -17,12 +17,15 @@ import (
 var ErrNoRelease = errors.New(`no "Linux version" in the kernel`)
 
 const (
-	gzipMagic    = "\x1f\x8b\x08"
-	androidMagic = "ANDROID!"
-	arm64Magic   = "ARM\x64" // at arm64MagicAt (Linux, Documentation/arch/arm64/booting.rst)
-	arm64MagicAt = 56
-	maxAndroid   = 2        // header versions with a page size; later ones have another layout
-	peekSize     = 72 << 10 // more than the largest signing header and page together
+	gzipMagic      = "\x1f\x8b\x08"
+	zstdMagic      = "\x28\xb5\x2f\xfd"
+	lz4Magic       = "\x04\x22\x4d\x18"
+	lz4LegacyMagic = "\x02\x21\x4c\x18" // what the kernel's own build makes (Linux, scripts/Makefile.lib, cmd_lz4)
+	androidMagic   = "ANDROID!"
+	arm64Magic     = "ARM\x64" // at arm64MagicAt (Linux, Documentation/arch/arm64/booting.rst)
+	arm64MagicAt   = 56
+	maxAndroid     = 2        // header versions with a page size; later ones have another layout
+	peekSize       = 72 << 10 // more than the largest signing header and page together
 )
 
 // linuxBanner is the kernel's first message (Linux, init/version.c, linux_banner): "Linux version 5.15.148-tegra (user@host) (...".
@@ -39,8 +42,8 @@ const bannerSize = 128
 func KernelRelease(r io.Reader) (string, error) {
 	in := bufio.NewReaderSize(r, peekSize)
 	head, _ := in.Peek(16 << 10) // an error comes back with the next read
-	if bytes.HasPrefix(head, []byte("NVDA")) || bytes.HasPrefix(head, []byte("GSHV")) {
-		for _, size := range []int{4 << 10, 8 << 10} {
+	if isSigned(head) {
+		for _, size := range signingHeaders {
 			if len(head) > size && isKernel(head[size:]) {
 				_, _ = in.Discard(size)
 				break

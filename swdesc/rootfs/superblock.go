@@ -1,9 +1,7 @@
 package rootfs
 
 import (
-	"bytes"
 	"encoding/binary"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"os"
@@ -20,29 +18,9 @@ const (
 	roCompatMetadataCsum = 0x400
 )
 
-// others are the magics of what is met instead, so that the message helps.
-var others = []struct {
-	offset int
-	magic  string
-	name   string
-}{
-	{0, "hsqs", "squashfs"},
-	{0, "\x28\xb5\x2f\xfd", "compressed with zstd"},
-	{0, "\x1f\x8b", "compressed with gzip"},
-	{0, "\xfd7zXZ\x00", "compressed with xz"},
-	{0, "\x04\x22\x4d\x18", "compressed with lz4"},
-	{0, "BZh", "compressed with bzip2"},
-	{0, "\x3a\xff\x26\xed", "an Android sparse image"},
-	{0, "LUKS\xba\xbe", "encrypted with LUKS"},
-	{0, "XFSB", "XFS"},
-	{510, "\x55\xaa", "a whole disk, or FAT"},
-	{1024, "\xe2\xe1\xf5\xe0", "EROFS"},
-	{1024, "\x10\x20\xf5\xf2", "F2FS"},
-}
-
 // checkSuperblock says whether a file of size bytes holds a whole ext2, ext3 or ext4 file system.
 func checkSuperblock(f *os.File, size int64) error {
-	head := make([]byte, superblockOffset+superblockSize)
+	head := make([]byte, headerMagic)
 	n, err := f.ReadAt(head, 0)
 	if err != nil && err != io.EOF {
 		return err
@@ -50,15 +28,10 @@ func checkSuperblock(f *os.File, size int64) error {
 	head = head[:n]
 	var sb []byte
 	if n > superblockOffset {
-		sb = head[superblockOffset:]
+		sb = head[superblockOffset:min(n, superblockOffset+superblockSize)]
 	}
 	if len(sb) < 58 || binary.LittleEndian.Uint16(sb[56:]) != ext4Magic {
-		for _, o := range others {
-			if len(head) > o.offset && bytes.HasPrefix(head[o.offset:], []byte(o.magic)) {
-				return fmt.Errorf("%w: it is %s", ErrNotExt4, o.name)
-			}
-		}
-		return ErrNotExt4
+		return &notExt4Error{kindOf(head)}
 	}
 	if len(sb) < superblockSize {
 		return malformed("the image is cut off in the superblock, after %d bytes", n)
