@@ -90,7 +90,11 @@ func look(ctx context.Context, in *cli.Invocation, file string) (checkReport, er
 		if err != nil {
 			return checkReport{}, err
 		}
-		plan, end, err := prepare(ctx, in, file, pack.Format(format))
+		r, err := load(in, file)
+		if err != nil {
+			return checkReport{}, err
+		}
+		plan, end, err := prepare(ctx, in, r, pack.Format(format))
 		if err != nil {
 			return checkReport{}, err
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/swdesc/pack"
 	"github.com/tegra-ota/tegra-ota/swdesc/problem"
 	"github.com/tegra-ota/tegra-ota/swdesc/release"
 )
@@ -47,6 +48,11 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 		return usageError(in, "cannot trust the manifest: want --signature and --public-key, or --unsigned")
 	case n > 2:
 		return usageError(in, "cannot take %d public keys: want one or two", n)
+	}
+	if output := text(in, "output"); output != "" {
+		if err := pack.CanOutput(output, false, file, o.Signature); err != nil {
+			return err
+		}
 	}
 	r, problems, err := release.Import(o)
 	if err != nil {

@@ -32,6 +32,10 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	// Whoever signals twice does not want to wait for a file that does not answer.
+	context.AfterFunc(ctx, stop)
+	// A reader that went away is an error like others, after which temporary files are removed.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	code := cli.Run(ctx, cli.Process(os.Args[1:]), program())
 	stop()
 	os.Exit(code)

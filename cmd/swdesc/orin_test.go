@@ -1,17 +1,15 @@
 package main_test
 
 import (
-	"context"
 	"crypto/rand"
+	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -81,6 +79,19 @@ func runWatched(t *testing.T, c *exec.Cmd) (peak int64, err error) {
 	}
 }
 
+// deviceTree is an empty one: header, no reservation, one node and the strings (Devicetree specification 0.4, section 5).
+func deviceTree() []byte {
+	b := make([]byte, 80)
+	for i, v := range []uint32{0xd00dfeed, 80, 56, 72, 40, 17, 16, 0, 8, 16} {
+		binary.BigEndian.PutUint32(b[4*i:], v)
+	}
+	for i, v := range []uint32{1, 0, 2, 9} {
+		binary.BigEndian.PutUint32(b[56+4*i:], v)
+	}
+	copy(b[72:], "status\x00")
+	return b
+}
+
 const kernelRelease = "5.15.148-tegra"
 
 // rootfs makes an ext4 image as a release of L4T would have one, with content that does not compress: SWUpdate 2022.12 with -i
@@ -140,28 +151,15 @@ func newOrin(t *testing.T) *orin {
 // swupdate runs the real program on the device.
 func (o *orin) swupdate(t *testing.T, args ...string) (code int, log string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-	defer cancel()
-	c := exec.CommandContext(ctx, "swupdate", append([]string{"-v", "-k", suite.cert, "-H", "orin:1.0"}, args...)...)
+	c := exec.Command("swupdate", append([]string{"-v", "-k", suite.cert, "-H", "orin:1.0"}, args...)...)
 	c.Dir = o.tmp
 	c.Env = append(os.Environ(), "TMPDIR="+o.tmp, "LUA_PATH="+suite.source+"/handlers/swupdate/?.lua;;", "TEGRA_OTA_LIBEXEC="+suite.bin,
 		"TEGRA_OTA_ROOT="+o.dir)
-	// swupdate 2022.12 may leave a process of its own behind when it refuses a file. It would hold a pipe for ever, so the log is a
-	// file, and it ends with its group.
-	out, err := os.Create(filepath.Join(o.tmp, "log"))
+	code, log, err := orintest.Contained(c, 3*time.Minute)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, log)
 	}
-	defer out.Close()
-	c.Stdout, c.Stderr, c.SysProcAttr = out, out, &syscall.SysProcAttr{Setpgid: true}
-	err = c.Run()
-	_ = syscall.Kill(-c.Process.Pid, syscall.SIGKILL) // fails where nothing is left
-	log = string(read(t, out.Name()))
-	var exit *exec.ExitError
-	if ctx.Err() != nil || err != nil && !errors.As(err, &exit) {
-		t.Fatalf("swupdate: %v\n%s", err, log)
-	}
-	return c.ProcessState.ExitCode(), log
+	return code, log
 }
 
 // installs checks and installs an update, then reboots into it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -42,7 +43,7 @@ Components with "encrypt" are encrypted with AES-256-CBC and the key in --encryp
 			f.StringP("output", "o", "", "`FILE` to write, or folder (required)")
 			f.String("format", string(pack.SWU), "`FORMAT` of the update: swu, rauc-dir or mender")
 			signingFlags(f)
-			f.String("encryption-key", "", "`FILE` with the AES key, 64 hexadecimal digits")
+			f.String("encryption-key", "", "`FILE` with the AES key, as SWUpdate's -K takes it: 64 hexadecimal digits, and perhaps an IV")
 			f.String("container", "crc", "`KIND` of cpio archive: crc, whose sums SWUpdate checks, or newc")
 			syntaxFlag(f)
 			f.String("bundle-format", "verity", "`FORMAT` of RAUC's bundle: verity (RAUC 1.5) or plain")
@@ -59,7 +60,8 @@ func syntaxFlag(f *pflag.FlagSet) {
 
 // preparing are the flags of every verb that looks into a release's files.
 func preparing(f *pflag.FlagSet) {
-	f.StringArray("allow", nil, "turn the errors of this `CHECK` into warnings, as \"allow\" in the release does; may be repeated")
+	f.StringArray("allow", nil, "turn the errors of this `CHECK` into warnings, as \"allow\" in the release does: "+
+		strings.Join(release.Allowable, ", ")+"; may be repeated")
 	f.String("work", "", "`FOLDER` for temporary copies, at times as large as the images (default: TMPDIR)")
 }
 
@@ -80,7 +82,18 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	plan, end, err := prepare(ctx, in, file, pack.Format(format))
+	r, err := load(in, file)
+	if err != nil {
+		return err
+	}
+	inputs := []string{file, text(in, "key"), text(in, "cert"), text(in, "encryption-key")}
+	for _, c := range r.Components {
+		inputs = append(inputs, c.Path(r.Base))
+	}
+	if err := pack.CanOutput(output, pack.Format(format) == pack.RAUC, inputs...); err != nil {
+		return err
+	}
+	plan, end, err := prepare(ctx, in, r, pack.Format(format))
 	if err != nil {
 		return err
 	}
@@ -98,29 +111,31 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 	return printPack(in, packed(plan, output), nil)
 }
 
-// allowable are the checks whose errors a release may allow.
-var allowable = []string{release.CheckL4TRelease, release.CheckKernelModules, release.CheckExtlinuxRoot, release.CheckFirmwareBoards}
-
 // watch is the progress line of one call.
 type watch struct {
 	report   pack.Progress
 	progress func() // ends it
 }
 
-// prepare loads a release and reads its files.
-func prepare(ctx context.Context, in *cli.Invocation, file string, format pack.Format) (*pack.Plan, watch, error) {
-	var w watch
+// load reads a release, with what the command line allows.
+func load(in *cli.Invocation, file string) (*release.Release, error) {
 	allow := list(in, "allow")
 	for _, check := range allow {
-		if !slices.Contains(allowable, check) {
-			return nil, w, usageError(in, "cannot allow %q: want one of %v", check, allowable)
+		if !slices.Contains(release.Allowable, check) {
+			return nil, usageError(in, "cannot allow %q: want one of %s", check, strings.Join(release.Allowable, ", "))
 		}
 	}
 	r, err := release.Load(file)
 	if err != nil {
-		return nil, w, err
+		return nil, err
 	}
 	r.Allow = append(r.Allow, allow...)
+	return r, nil
+}
+
+// prepare reads the files of a release.
+func prepare(ctx context.Context, in *cli.Invocation, r *release.Release, format pack.Format) (*pack.Plan, watch, error) {
+	var w watch
 	o := pack.PrepareOptions{Format: format, WorkFolder: text(in, "work")}
 	if name := text(in, "encryption-key"); name != "" {
 		key, err := crypt.LoadKey(name)
@@ -139,16 +154,22 @@ func prepare(ctx context.Context, in *cli.Invocation, file string, format pack.F
 	return plan, w, nil
 }
 
+// swu are the formats that have what only SWUpdate has.
+var swu = []pack.Format{pack.SWU}
+
 type writeFunc func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error
 
 // writer checks the flags of a format before the files are read, which may take minutes, and says what is wrong with the signer.
 func writer(in *cli.Invocation, format pack.Format) (writeFunc, problem.List, error) {
-	for name, formats := range map[string][]pack.Format{
-		"key": {pack.SWU, pack.Mender}, "cert": {pack.SWU}, "sign-command": {pack.SWU}, "signature": {pack.SWU}, "signing-time": {pack.SWU},
-		"encryption-key": {pack.SWU}, "container": {pack.SWU}, "syntax": {pack.SWU}, "bundle-format": {pack.RAUC},
+	for _, f := range []struct {
+		name string
+		of   []pack.Format
+	}{
+		{"key", []pack.Format{pack.SWU, pack.Mender}}, {"bundle-format", []pack.Format{pack.RAUC}},
+		{"cert", swu}, {"sign-command", swu}, {"signature", swu}, {"signing-time", swu}, {"encryption-key", swu}, {"container", swu}, {"syntax", swu},
 	} {
-		if in.Flags.Changed(name) && !slices.Contains(formats, format) {
-			return nil, nil, usageError(in, "cannot use --%s with --format %s", name, format)
+		if in.Flags.Changed(f.name) && !slices.Contains(f.of, format) {
+			return nil, nil, usageError(in, "cannot use --%s with --format %s", f.name, format)
 		}
 	}
 	switch format {
@@ -156,6 +177,11 @@ func writer(in *cli.Invocation, format pack.Format) (writeFunc, problem.List, er
 		write, err := raucWriter(in)
 		return write, nil, err
 	case pack.Mender:
+		if key := text(in, "key"); key != "" {
+			if err := pack.CheckMenderKey(key); err != nil {
+				return nil, nil, err
+			}
+		}
 		return func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error {
 			return p.WriteMender(ctx, output, pack.MenderOptions{Key: text(in, "key"), Progress: report})
 		}, nil, nil

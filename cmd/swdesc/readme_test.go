@@ -57,9 +57,10 @@ func TestExample(t *testing.T) {
 	dir := releaseFolder(t, "36.4.3", "")
 	example := read(t, filepath.Join(suite.source, "examples/release/release.toml"))
 	write(t, filepath.Join(dir, "release.toml"), example)
-	for _, name := range []string{"boot.img", "tegra234-p3767.dtb", "detector.engine", "settings.sh"} {
+	for _, name := range []string{"boot.img", "detector.engine", "settings.sh"} {
 		write(t, filepath.Join(dir, name), []byte("Linux version "+kernelRelease+" (x@y)\x00"))
 	}
+	write(t, filepath.Join(dir, "tegra234-p3767.dtb"), deviceTree())
 	swu := filepath.Join(dir, "update.swu")
 	swdesc(t, 0, "pack", filepath.Join(dir, "release.toml"), "-o", swu, "--key", suite.key, "--cert", suite.cert)
 	swdesc(t, 0, "check", swu)

@@ -12,6 +12,7 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/swdesc/pack"
 	"github.com/tegra-ota/tegra-ota/swdesc/problem"
+	"github.com/tegra-ota/tegra-ota/swdesc/release"
 	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
 )
 
@@ -43,13 +44,20 @@ func runRender(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	plan, end, err := prepare(ctx, in, file, pack.SWU)
+	r, err := load(in, file)
+	if err != nil {
+		return err
+	}
+	members := text(in, "members")
+	if err := outputs(in, members, file, r); err != nil {
+		return err
+	}
+	plan, end, err := prepare(ctx, in, r, pack.SWU)
 	if err != nil {
 		return err
 	}
 	defer plan.Close()
 	end.progress()
-	members := text(in, "members")
 	if changed := plan.Changed(); members == "" && len(changed) > 0 {
 		plan.Problems = append(plan.Problems, problem.Warnf("members", "%s: what is described was made for this description alone",
 			strings.Join(changed, ", ")).Then("write the members with --members FOLDER"))
@@ -72,6 +80,23 @@ func runRender(ctx context.Context, in *cli.Invocation) error {
 		return err
 	}
 	return deliver(in, b.Bytes())
+}
+
+// outputs says before the files are read whether what is asked for can be written.
+func outputs(in *cli.Invocation, members, file string, r *release.Release) error {
+	if members != "" {
+		if err := pack.CanOutput(members, true); err != nil {
+			return err
+		}
+	}
+	if output := text(in, "output"); output != "" {
+		inputs := []string{file}
+		for _, c := range r.Components {
+			inputs = append(inputs, c.Path(r.Base))
+		}
+		return pack.CanOutput(output, false, inputs...)
+	}
+	return nil
 }
 
 // deliver writes a text to --output or standard output.

@@ -71,8 +71,7 @@ func signer(key, cert, command string, certificates []*x509.Certificate) (sign.S
 	if err != nil {
 		return nil, err
 	}
-	type comparable interface{ Equal(crypto.PublicKey) bool }
-	if c, ok := s.Public().(comparable); public != nil && ok && !c.Equal(public) {
+	if public != nil && !sign.SameKey(s.Public(), public) {
 		return nil, fail.New(fail.Data, "cannot sign: the key in %s is not that of %s", key, cert)
 	}
 	return s, nil

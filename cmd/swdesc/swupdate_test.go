@@ -89,9 +89,10 @@ func TestNextRelease(t *testing.T) {
 // written while they arrive, so a script would come too late.
 func TestConditionStops(t *testing.T) {
 	for name, tt := range map[string]struct{ options, want string }{
-		"version": {`minimum_version = "2.0.0"`, "cannot install release 1.5.0: release 1.4.0 runs, and it needs 2.0.0 or newer"},
-		"room":    {`preconditions.free_space = [{ path = "/data", bytes = "1000000G" }]`, "/data has "},
-		"service": {`preconditions.services = ["no-such.service"]`, "service no-such.service is not running"},
+		"a percent sign": {`preconditions.free_space = [{ path = "/data/50%s%n", bytes = "1000000G" }]`, "/data/50%s%n has "},
+		"version":        {`minimum_version = "2.0.0"`, "cannot install release 1.5.0: release 1.4.0 runs, and it needs 2.0.0 or newer"},
+		"room":           {`preconditions.free_space = [{ path = "/data", bytes = "1000000G" }]`, "/data has "},
+		"service":        {`preconditions.services = ["no-such.service"]`, "service no-such.service is not running"},
 	} {
 		o := newOrin(t)
 		write(t, filepath.Join(o.dir, "etc/os-release"), []byte("VERSION_ID=1.4.0\n"))

@@ -104,7 +104,7 @@ func Run(ctx context.Context, env Env, p Program) int {
 		return int(answer.Code)
 	}
 	message := err.Error()
-	if fail.CodeOf(err) == fail.Permission && fail.NextOf(err) == "" {
+	if fail.CodeOf(err) == fail.Permission && fail.NextOf(err) == "" && !p.Bare {
 		message += "; run as root"
 	}
 	c.report(env.Stderr, p.Name, oneLine(message))

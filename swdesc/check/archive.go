@@ -43,7 +43,7 @@ func Archive(name string, r io.Reader, o Options) (*Contents, problem.List, erro
 	a := &archive{in: cpio.NewReader(r), options: o, contents: &Contents{Members: []Member{}}, found: map[string]*found{}}
 	a.buffer = make([]byte, 256<<10)
 	if err := a.read(); err != nil {
-		return nil, nil, fmt.Errorf("cannot check %s: %w", name, err)
+		return nil, nil, fmt.Errorf("cannot read %s: %w", name, err)
 	}
 	return a.contents, a.judge(), nil
 }

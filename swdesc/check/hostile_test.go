@@ -61,7 +61,7 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s: no error, problems%s", name, lines(list))
 			continue
 		}
-		if !strings.HasPrefix(err.Error(), "cannot check update.swu: ") || !strings.Contains(err.Error(), c.want) || exitCode(err) != 65 {
+		if !strings.HasPrefix(err.Error(), "cannot read update.swu: ") || !strings.Contains(err.Error(), c.want) || exitCode(err) != 65 {
 			t.Errorf("%s: exit %d, error %v, want %q", name, exitCode(err), err, c.want)
 		}
 	}

@@ -7,11 +7,12 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 	"github.com/tegra-ota/tegra-ota/swdesc/check"
 )
 
@@ -173,17 +174,13 @@ func dryRun(t *testing.T, dir, cert string, swu []byte) func() string {
 	write(t, path, swu)
 	c := exec.Command("swupdate", "-v", "-c", "-k", cert, "-H", "board:1.0", "-i", path)
 	c.Env = append(os.Environ(), "TMPDIR="+t.TempDir())
-	// SWUpdate's notifier has an abstract socket of a fixed name (core/notifier.c): in a network namespace of its own it is alone.
-	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
-	var log bytes.Buffer
-	c.Stdout, c.Stderr = &log, &log
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return func() string {
-		if err := c.Wait(); err != nil && c.ProcessState.ExitCode() == -1 {
-			return "crash: " + err.Error()
+	said := make(chan string, 1)
+	go func() {
+		code, log, err := orintest.Contained(c, time.Minute)
+		if err != nil || code == -1 {
+			log += fmt.Sprintf("\ncrash: %v, %v", c.ProcessState, err)
 		}
-		return log.String()
-	}
+		said <- log
+	}()
+	return func() string { return <-said }
 }

@@ -1,18 +1,26 @@
 package pack
 
 import (
+	"bytes"
 	"context"
-	"errors"
 	"os"
+	"strings"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/swdesc/check"
 	"github.com/tegra-ota/tegra-ota/swdesc/cpio"
 	"github.com/tegra-ota/tegra-ota/swdesc/firmware"
 	"github.com/tegra-ota/tegra-ota/swdesc/problem"
 	"github.com/tegra-ota/tegra-ota/swdesc/release"
 	"github.com/tegra-ota/tegra-ota/swdesc/rootfs"
+	"github.com/tegra-ota/tegra-ota/swdesc/syntax"
 )
+
+// maxConditions keeps the script below what Linux takes as one argument, 128 KiB, when every byte of it is a quote.
+const maxConditions = 24 << 10
 
 // refuse says what the format cannot carry or the caller forgot, before anything is read.
 func (p *Plan) refuse(o PrepareOptions) error {
@@ -30,6 +38,9 @@ func (p *Plan) refuse(o PrepareOptions) error {
 				Then("put it into the root file system")
 		}
 	}
+	if n := len(conditions(p.Release)); n > maxConditions {
+		return fail.New(fail.Data, "cannot pack the release: its conditions make a script of %d bytes, and the device runs at most %d", n, maxConditions)
+	}
 	if o.Format == SWU && len(p.Release.Hardware.Revisions) == 0 {
 		return fail.New(fail.Data, "cannot describe the release to SWUpdate without hardware revisions").
 			Then("set revisions in [hardware]: what /etc/hwrevision of the devices says, for example [\"1.0\"]")
@@ -39,6 +50,39 @@ func (p *Plan) refuse(o PrepareOptions) error {
 			Then("set compatible in [hardware]: RAUC's compatible, Mender's device type")
 	}
 	return nil
+}
+
+// refuseNames: a member's name is final once its file was looked at, and two of them may have become the same.
+func (p *Plan) refuseNames() error {
+	taken := map[string]string{descriptionName: "sw-description", signatureName: "its signature", activateName: "the step that activates"}
+	if p.Format == RAUC {
+		taken = map[string]string{"manifest.raucm": "the manifest", "hook": "the hook"}
+	}
+	for _, part := range p.Parts {
+		name := part.Name
+		if p.Format == RAUC {
+			name = part.raucName()
+		}
+		if other, ok := taken[name]; ok {
+			return fail.New(fail.Data, "cannot pack component %s as %s: that is the name of %s", part.Component.File, name, other).
+				Then("give it another name")
+		}
+		taken[name] = "component " + part.Component.File
+	}
+	return nil
+}
+
+// maxWindow is the zstd window from which a device's memory is worth a word: zstd -19 needs 8 MiB.
+const maxWindow = 8 << 20
+
+// checkWindow warns of a file that was compressed with a long window, which everyone who decompresses it holds in memory.
+func (p *Plan) checkWindow(part *Part, head []byte) {
+	var h zstd.Header
+	if h.Decode(head) != nil || h.WindowSize <= maxWindow {
+		return
+	}
+	p.add(part, problem.List{problem.Warnf("zstd-window", "it takes %d MiB of memory to decompress, on devices as here", h.WindowSize>>20).
+		Then("compress it without --long and --ultra")})
 }
 
 // find returns the part of a type, or nil: there is at most one.
@@ -58,7 +102,7 @@ func (p *Plan) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kernel, err := p.kernelRelease()
+	kernel, err := p.checkKernel()
 	if err != nil {
 		return err
 	}
@@ -68,7 +112,26 @@ func (p *Plan) check(ctx context.Context) error {
 		}
 	}
 	p.checkSlots()
+	if p.Format == SWU {
+		if err := p.checkDescription(); err != nil {
+			return err
+		}
+	}
 	p.Problems = p.Problems.Allow(p.Release.Allow)
+	return nil
+}
+
+// checkDescription asks of our own sw-description what is asked of anybody's.
+func (p *Plan) checkDescription() error {
+	var text bytes.Buffer
+	if err := p.WriteDescription(&text, syntax.Libconfig); err != nil {
+		return err
+	}
+	found, err := check.Description(descriptionName, text.Bytes(), check.Options{Signed: true})
+	if err != nil {
+		return fail.New(fail.Internal, "cannot read what was described: %w", err).Then("please report it with the release description")
+	}
+	p.Problems = append(p.Problems, found...)
 	return nil
 }
 
@@ -123,35 +186,42 @@ func (p *Plan) checkFirmware() (*capsule.Version, error) {
 // add takes what a check of a file found.
 func (p *Plan) add(part *Part, problems problem.List) {
 	for _, found := range problems {
-		if found.Where == "" {
-			found.Where = part.Component.File
-		}
+		// A place inside an image is one of its files.
+		found.Where = strings.TrimSuffix(part.Component.File+":"+found.Where, ":")
 		p.Problems = append(p.Problems, found)
 	}
 }
 
-func (p *Plan) kernelRelease() (string, error) {
-	part := p.find(release.Kernel)
-	if part == nil {
-		return "", nil
+// checkKernel looks at the images of the kernel partitions, and returns the kernel's release where it tells it.
+func (p *Plan) checkKernel() (string, error) {
+	kernel := ""
+	for _, part := range []*Part{p.find(release.Kernel), p.find(release.KernelDTB)} {
+		if part == nil {
+			continue
+		}
+		f, err := os.Open(part.plain)
+		if err != nil {
+			return "", fail.New(fail.InputCode(err, fail.IO), "cannot read component %s: %w", part.Component.File, err)
+		}
+		var found problem.List
+		if part.Component.Type == release.Kernel {
+			kernel, found, err = rootfs.CheckKernelFile(f)
+		} else {
+			found, err = rootfs.CheckDeviceTree(f)
+		}
+		_ = f.Close() // it was read
+		if err != nil {
+			return "", fail.New(fail.CodeOf(err), "cannot read component %s: %w", part.Component.File, err)
+		}
+		p.add(part, found)
 	}
-	f, err := os.Open(part.plain)
-	if err != nil {
-		return "", fail.New(fail.InputCode(err, fail.IO), "cannot read component %s: %w", part.Component.File, err)
-	}
-	defer f.Close()
-	name, err := rootfs.KernelRelease(f)
-	if errors.Is(err, rootfs.ErrNoRelease) {
-		p.add(part, problem.List{problem.Warnf("kernel-modules", "the kernel does not say which release it is, so its modules are not compared")})
-		return "", nil
-	}
-	return name, err
+	return kernel, nil
 }
 
 func (p *Plan) checkRootfs(ctx context.Context, part *Part, version *capsule.Version, kernel string) error {
 	img, err := rootfs.Look(ctx, part.plain)
-	if errors.Is(err, rootfs.ErrNotExt4) {
-		p.add(part, problem.List{problem.Warnf("rootfs", "it is no ext4 image, so nothing in it was checked")})
+	if found, ok := rootfs.Unreadable(err); ok {
+		p.add(part, problem.List{found})
 		return nil
 	}
 	if err != nil {

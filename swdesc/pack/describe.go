@@ -82,6 +82,8 @@ func (p *Plan) artifact(part Part) description.Artifact {
 		a.Properties = []description.Property{property("update", p.Update)}
 	case release.File:
 		a.Type, a.Path = "rawfile", c.Destination
+		// Both slots share the file, so a power cut must not tear it; and its folder may be the first file's to make.
+		a.Properties = []description.Property{property("atomic-install", "true"), property("create-destination", "true")}
 		if c.InstallIfDifferent {
 			a.Name, a.Version, a.InstallIfDifferent = part.Name, c.ComponentVersion, true
 		}

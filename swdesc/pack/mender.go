@@ -3,6 +3,8 @@ package pack
 import (
 	"context"
 	"encoding/json"
+	"encoding/pem"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -60,14 +62,46 @@ func (p *Plan) WriteMender(ctx context.Context, output string, o MenderOptions) 
 	if err != nil {
 		return err
 	}
-	made := filepath.Join(filepath.Dir(output), "."+filepath.Base(output)+".mender")
-	defer os.Remove(made) // fails once it is renamed
+	made := filepath.Join(dir, "made")
 	cmd := exec.CommandContext(ctx, program, append(args, "-o", made)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir) // it copies all files once more
 	if said, err := cmd.CombinedOutput(); err != nil {
+		if ctx.Err() != nil {
+			return fail.New(fail.IO, "cannot make Mender's artifact: interrupted: %w", ctx.Err())
+		}
 		return fail.New(fail.IO, "cannot make Mender's artifact: %w: %s", err, strings.TrimSpace(string(said)))
 	}
-	if err := os.Rename(made, output); err != nil {
-		return fail.New(fail.IO, "cannot write %s: %w", output, err)
+	f, err := os.Open(made)
+	if err != nil {
+		return fail.New(fail.IO, "cannot read what mender-artifact made: %w", err)
+	}
+	defer f.Close()
+	return Output(output, func(w io.Writer) error {
+		if _, err := io.Copy(w, f); err != nil {
+			return fail.New(fail.IO, "cannot write %s: %w", output, err)
+		}
+		return nil
+	})
+}
+
+// CheckMenderKey says whether mender-artifact 3.9 reads a key file: it takes RSA keys in PKCS#1 and EC keys in SEC 1, and says
+// of others, after minutes, that it failed to parse them.
+func CheckMenderKey(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return fail.New(fail.InputCode(err, fail.IO), "cannot read key %s: %w", path, err)
+	}
+	block, _ := pem.Decode(text)
+	switch {
+	case block == nil:
+		return fail.New(fail.Data, "cannot use key %s: it is no PEM file", path)
+	case strings.Contains(block.Type, "ENCRYPTED") || block.Headers["DEK-Info"] != "":
+		return fail.New(fail.Data, "cannot use key %s: it is encrypted, and mender-artifact asks for no passphrase", path)
+	case block.Type == "PRIVATE KEY":
+		return fail.New(fail.Data, "cannot use key %s: mender-artifact does not read PKCS#8", path).
+			Then("convert it: openssl rsa -traditional, or openssl ec, -in %s -out FILE", path)
+	case block.Type != "RSA PRIVATE KEY" && block.Type != "EC PRIVATE KEY":
+		return fail.New(fail.Data, "cannot use key %s: it is a %s", path, strings.ToLower(block.Type))
 	}
 	return nil
 }

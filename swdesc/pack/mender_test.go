@@ -75,6 +75,28 @@ func TestMenderMetaData(t *testing.T) {
 	}
 }
 
+// Keys that mender-artifact cannot read are refused before the files are, and those that it can are not.
+func TestMenderKey(t *testing.T) {
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	tool(t, "openssl", "genpkey", "-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048", "-out", path("pkcs8"))
+	tool(t, "openssl", "rsa", "-traditional", "-in", path("pkcs8"), "-out", path("pkcs1"))
+	tool(t, "openssl", "rsa", "-traditional", "-aes128", "-passout", "pass:x", "-in", path("pkcs8"), "-out", path("encrypted"))
+	tool(t, "openssl", "pkey", "-in", path("pkcs8"), "-pubout", "-out", path("public"))
+	tool(t, "openssl", "ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", path("ec"))
+	write(t, path("text"), []byte("no key\n"))
+	for name, want := range map[string]string{"pkcs8": "does not read PKCS#8; convert it: openssl rsa -traditional", "pkcs1": "", "ec": "",
+		"encrypted": "it is encrypted", "public": "it is a public key", "text": "it is no PEM file", "nowhere": "cannot read key"} {
+		err := pack.CheckMenderKey(path(name))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
+		}
+		if want == "" {
+			tool(t, "mender-artifact", "write", "module-image", "-T", "x", "-n", "x", "-t", "x", "-f", path("text"), "-k", path(name), "-o", path("a"))
+		}
+	}
+}
+
 func TestMenderIsMissing(t *testing.T) {
 	dir, text := standard(t)
 	p := prepare(t, dir, text, pack.PrepareOptions{Format: pack.Mender})

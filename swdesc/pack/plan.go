@@ -27,9 +27,6 @@ const (
 	Mender Format = "mender"   // Mender's artifact
 )
 
-// Formats lists them all.
-var Formats = []Format{SWU, RAUC, Mender}
-
 // Digest is the length of some bytes and what identifies them.
 type Digest struct {
 	Size   int64

@@ -26,45 +26,65 @@ func conditions(r *release.Release) string {
 		b.WriteString(powerScript)
 	}
 	for _, name := range r.Preconditions.Services {
-		fmt.Fprintf(&b, "systemctl is-active --quiet %s 2>/dev/null || refuse %s\n", quote(name), quote("service "+name+" is not running"))
+		fmt.Fprintf(&b, serviceScript, quote(name), quote("service "+name+" is not running"))
 	}
 	if b.Len() == 0 {
 		return ""
 	}
-	return "refuse() { echo \"cannot install release " + r.Version + ": $*\"; exit 1; }\nroot=${TEGRA_OTA_ROOT:-}\n" + b.String()
+	return fmt.Sprintf(prologue, r.Version) + b.String()
 }
 
-// minimumVersion compares dotted numbers. A pre-release ("1.2.0-rc1", "1.2.0~5") is older than its release; what else stands behind
-// a hyphen or a plus sign is a build of it ("1.2.0-r1").
+// prologue: a program that is missing is named, or the answer it does not give would be taken for a no.
+const prologue = `refuse() { echo "cannot install release %s: $*"; exit 1; }
+need() { command -v "$1" >/dev/null || refuse "$1 is missing on this device"; }
+root=${TEGRA_OTA_ROOT:-}
+`
+
+// serviceScript bounds a systemctl that gets no answer: SWUpdate waits for a hook without limit.
+const serviceScript = `need systemctl; need timeout
+timeout 10 systemctl is-active --quiet %s 2>/dev/null </dev/null || refuse %s
+`
+
+// minimumVersion compares the numbers in front, with or without a v. A pre-release ("1.2.0-rc1", "1.2.0rc1", "1.2.0~5") is older
+// than its release; whatever else stands behind the numbers is a build of it ("1.2.0-r1").
 func minimumVersion(b *strings.Builder, r *release.Release) {
 	fmt.Fprintf(b, `minimum=%s
 running=$(sed -n 's/^%s=//p' "$root%s" 2>/dev/null | tr -d "\"'" | head -n 1)
 [ -n "$running" ] || refuse "no %s in %s tells which release runs; this one needs $minimum or newer"
+case $running in
+[0-9]* | [vV][0-9]*) ;;
+*) refuse "release $running runs, which is no number; this one needs $minimum or newer" ;;
+esac
+need awk
 printf '%%s\n' "$minimum" "$running" | awk '
 	NR == 1 { m = split($0, z, "."); next }
-	!/^[0-9]/ { exit 1 }
 	{
-		split($0, plain, /[-~+]/); n = split(plain[1], a, ".")
+		sub(/^[vV]/, ""); rest = $0
+		match(rest, /^[0-9]+(\.[0-9]+)*/); n = split(substr(rest, 1, RLENGTH), a, "."); rest = tolower(substr(rest, RLENGTH + 1))
 		for (i = 1; i <= n || i <= m; i++) if (a[i] + 0 != z[i] + 0) exit (a[i] + 0 < z[i] + 0)
-		exit (tolower($0) ~ /~|-(alpha|beta|dev|pre|rc|snapshot)/)
+		exit (rest ~ /^~/ || rest ~ /^[-._]?(alpha|beta|dev|pre|rc|snapshot|a[0-9]|b[0-9])/)
 	}
 ' || refuse "release $running runs, and it needs $minimum or newer"
 `, quote(r.MinimumVersion), r.Running.Key, r.Running.File, r.Running.Key, r.Running.File)
 }
 
-// freeSpace asks df in its POSIX form, whose second line has the free blocks of 1024 bytes in column 4.
+// freeSpace asks df in its POSIX form, whose second line has the free blocks of 1024 bytes in column 4. A folder that is not there
+// yet will be made in the nearest one that is.
 func freeSpace(b *strings.Builder, f release.FreeSpace) {
 	kib := (int64(f.Bytes) + 1023) / 1024
-	fmt.Fprintf(b, `free=$(df -Pk "$root%s" 2>/dev/null | awk 'NR == 2 { print $4 }')
-[ -n "$free" ] || refuse "the free space of %s is not known"
-[ "$free" -ge %d ] || refuse "%s has $free KiB free, and it needs %d"
-`, f.Path, f.Path, kib, f.Path, kib)
+	fmt.Fprintf(b, `need df; need awk
+dir=%s
+while [ "$dir" ] && [ ! -e "$root$dir" ]; do dir=${dir%%/*}; done
+free=$(df -Pk "$root$dir/" 2>/dev/null | awk 'NR == 2 { print $4 }')
+[ -n "$free" ] || refuse %s
+[ "$free" -ge %d ] || refuse %s" has $free KiB free, and it needs %d"
+`, quote(f.Path), quote("the free space of "+f.Path+" is not known"), kib, quote(f.Path), kib)
 }
 
 // A device without a battery has none that could be low.
 const batteryScript = `for supply in "$root"/sys/class/power_supply/*; do
 	[ "$(cat "$supply/type" 2>/dev/null)" = Battery ] || continue
-	[ "$(cat "$supply/scope" 2>/dev/null)" != Device ] || continue # of a mouse, say
+	[ "$(cat "$supply/scope" 2>/dev/null)" != Device ] || continue # a mouse's, say
 	level=$(cat "$supply/capacity" 2>/dev/null)
 	[ "${level:-0}" -ge %[1]d ] || refuse "the battery is at ${level:-an unknown level of} percent, and it needs %[1]d"
 done
@@ -73,6 +93,7 @@ done
 // A device that has no battery runs on external power. "online" is 1 for plugged in, 2 for programmable USB supplies.
 const powerScript = `battery='' external=''
 for supply in "$root"/sys/class/power_supply/*; do
+	[ "$(cat "$supply/scope" 2>/dev/null)" != Device ] || continue
 	case $(cat "$supply/type" 2>/dev/null) in
 	Battery) battery=1 ;;
 	Mains | USB*) [ "$(cat "$supply/online" 2>/dev/null)" -ge 1 ] 2>/dev/null && external=1 ;;
@@ -88,7 +109,7 @@ const hookName = "tegra_preconditions"
 
 // hookScript is sw-description's embedded Lua: a hook that rejects the update while it is parsed, before the first byte is
 // written. SWUpdate asks no script so early: an image that is installed while it arrives comes before every preinstall script.
-// The shell's exit status is not used, because Lua 5.1 does not have it.
+// The shell's exit status is not used, because Lua 5.1 does not have it. swupdate.error takes a format, like string.format.
 func hookScript(r *release.Release) string {
 	script := conditions(r)
 	if script == "" {
@@ -102,7 +123,7 @@ function ` + hookName + `(image)
 	local said = p and p:read("*a") or "cannot run sh"
 	if p then p:close() end
 	if said:match("met\n$") then return true, image end
-	swupdate.error((said:gsub("%s+$", "")))
+	swupdate.error("%s", (said:gsub("%s+$", "")))
 	return false, image
 end
 `

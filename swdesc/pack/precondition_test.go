@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tegra-ota/tegra-ota/swdesc/pack"
 	"github.com/tegra-ota/tegra-ota/swdesc/release"
@@ -67,11 +68,19 @@ func TestConditions(t *testing.T) {
 		{"a build of the same", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=1.2.0+17\n"}, ""},
 		{"a name that only ends alike", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "X_VERSION_ID=9\n"}, "tells which release runs"},
 		{"no file", "1.2.0", release.Preconditions{}, nil, "no VERSION_ID in /etc/os-release tells which release runs; this one needs 1.2.0 or newer"},
-		{"hostile version", "1.2.0", release.Preconditions{}, map[string]string{"etc/os-release": "VERSION_ID=$(touch /tmp/x)`id`\n"}, "it needs"},
+		{"a candidate without a hyphen", "1.2.0", release.Preconditions{}, osRelease("1.2.0rc1"), "1.2.0rc1 runs"},
+		{"a candidate behind a dot", "1.2.0", release.Preconditions{}, osRelease("1.2.0.rc1"), "1.2.0.rc1 runs"},
+		{"a beta", "1.2.0", release.Preconditions{}, osRelease("1.2.0b2"), "1.2.0b2 runs"},
+		{"with a v", "1.2.0", release.Preconditions{}, osRelease("v1.3"), ""},
+		{"with a v, older", "1.2.0", release.Preconditions{}, osRelease("v1.1"), "v1.1 runs"},
+		{"a name", "1.2.0", release.Preconditions{}, osRelease("scarthgap"), "release scarthgap runs, which is no number"},
+		{"hostile version", "1.2.0", release.Preconditions{}, osRelease("$(touch /tmp/x)`id`"), "which is no number"},
+		{"hostile version behind a number", "1.2.0", release.Preconditions{}, osRelease("1.1.$(touch /tmp/x) %s%n"), "1.1.$(touch /tmp/x) %s%n runs"},
 		{"room", "", free(1 << 20), nil, ""},
 		{"no room", "", free(1 << 60), nil, "KiB free, and it needs 1125899906842624"},
-		{"no such file system", "", release.Preconditions{FreeSpace: []release.FreeSpace{{Path: "/nowhere", Bytes: 1}}}, nil,
-			"the free space of /nowhere is not known"},
+		{"a folder to be made", "", release.Preconditions{FreeSpace: []release.FreeSpace{{Path: "/data/a/b", Bytes: 1}}}, nil, ""},
+		{"a folder to be made, no room", "", release.Preconditions{FreeSpace: []release.FreeSpace{{Path: "/new/a", Bytes: 1 << 60}}}, nil,
+			"/new/a has "},
 		{"no battery", "", battery, map[string]string{supply + "ac/type": "Mains\n"}, ""},
 		{"full enough", "", battery, map[string]string{supply + "b/type": "Battery\n", supply + "b/capacity": "30\n"}, ""},
 		{"low", "", battery, map[string]string{supply + "b/type": "Battery\n", supply + "b/capacity": "29\n"}, "the battery is at 29 percent, and it needs 30"},
@@ -79,6 +88,7 @@ func TestConditions(t *testing.T) {
 			supply + "b/type": "Battery\n", supply + "b/capacity": "5\n"}, "at 5 percent"},
 		{"a mouse's battery", "", battery, map[string]string{supply + "b/type": "Battery\n", supply + "b/capacity": "5\n", supply + "b/scope": "Device\n"}, ""},
 		{"unreadable", "", battery, map[string]string{supply + "b/type": "Battery\n"}, "an unknown level"},
+		{"only a mouse has a battery", "", power, map[string]string{supply + "m/type": "Battery\n", supply + "m/scope": "Device\n"}, ""},
 		{"no battery at all", "", power, nil, ""},
 		{"plugged in", "", power, map[string]string{supply + "b/type": "Battery\n", supply + "ac/type": "Mains\n", supply + "ac/online": "1\n"}, ""},
 		{"charged by USB", "", power, map[string]string{supply + "b/type": "Battery\n", supply + "u/type": "USB_PD\n", supply + "u/online": "2\n"}, ""},
@@ -98,6 +108,34 @@ func TestConditions(t *testing.T) {
 			if n := strings.Count(string(out), "\n"); n > 1 {
 				t.Errorf("%s, %s: %d lines, want one: %s", name, tt.name, n, out)
 			}
+		}
+	}
+}
+
+func osRelease(version string) map[string]string {
+	return map[string]string{"etc/os-release": "VERSION_ID=" + version + "\n"}
+}
+
+// A program that is missing, or does not answer, is no answer.
+func TestConditionsWithoutPrograms(t *testing.T) {
+	r := &release.Release{Version: "1.5.0", Preconditions: release.Preconditions{Services: []string{"docker.service"}}}
+	hanging := t.TempDir()
+	for name, program := range map[string]string{"systemctl": "exec sleep 60", "timeout": "exec /usr/bin/timeout 0.2 \"$2\" \"$3\" \"$4\" \"$5\""} {
+		write(t, filepath.Join(hanging, name), []byte("#!/bin/sh\n"+program+"\n"))
+		if err := os.Chmod(filepath.Join(hanging, name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		t.TempDir():                       "systemctl is missing on this device",
+		hanging + ":" + os.Getenv("PATH"): "service docker.service is not running",
+	} {
+		c := exec.Command("/bin/dash", "-c", pack.Conditions(r))
+		c.Env = []string{"PATH=" + path}
+		start := time.Now()
+		out, err := c.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), want) || time.Since(start) > 30*time.Second {
+			t.Errorf("%v after %v: %s, want %q", err, time.Since(start), out, want)
 		}
 	}
 }

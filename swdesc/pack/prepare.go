@@ -64,14 +64,14 @@ func Prepare(ctx context.Context, r *release.Release, o PrepareOptions) (*Plan, 
 func (p *Plan) read(ctx context.Context, o PrepareOptions) error {
 	var total int64
 	for i := range p.Parts {
-		st, err := os.Stat(p.file(i))
-		if err == nil && !st.Mode().IsRegular() {
-			err = errors.New("it is no regular file")
-		}
+		n, err := p.look(i)
 		if err != nil {
-			return fail.New(fail.InputCode(err, fail.Data), "cannot read component %s: %w", p.Parts[i].Component.File, err)
+			return err
 		}
-		total += st.Size()
+		total += n
+	}
+	if err := p.refuseNames(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -105,6 +105,43 @@ func first(errs []error) error {
 	return cancelled
 }
 
+// look opens a component for the first time: how large it is, and whether it is compressed already.
+func (p *Plan) look(i int) (size int64, err error) {
+	part := &p.Parts[i]
+	c := part.Component
+	st, err := os.Stat(p.file(i))
+	if err == nil && !st.Mode().IsRegular() {
+		err = errors.New("it is no regular file")
+	}
+	if err != nil {
+		return 0, fail.New(fail.InputCode(err, fail.Data), "cannot read component %s: %w", c.File, err)
+	}
+	f, err := os.Open(p.file(i))
+	if err != nil {
+		return 0, fail.New(fail.InputCode(err, fail.IO), "cannot read component %s: %w", c.File, err)
+	}
+	defer f.Close()
+	head := make([]byte, zstd.HeaderMaxSize)
+	n, err := io.ReadFull(f, head)
+	switch err {
+	case nil, io.ErrUnexpectedEOF:
+	case io.EOF:
+		return 0, fail.New(fail.Data, "cannot pack component %s: it is empty", c.File)
+	default:
+		return 0, fail.New(fail.IO, "cannot read component %s: %w", c.File, err)
+	}
+	part.Name = c.MemberName()
+	// A file for the device, or a script, is what it is: only where it is to be stored compressed does its content count.
+	part.Zstd = bytes.HasPrefix(head[:n], zstdMagic) && (part.slotBound() || c.Compression == release.Zstd)
+	if part.Zstd && c.Name == "" && !strings.HasSuffix(part.Name, ".zst") {
+		part.Name += ".zst"
+	}
+	if part.Zstd {
+		p.checkWindow(part, head[:n])
+	}
+	return st.Size(), nil
+}
+
 func (p *Plan) file(i int) string { return p.Parts[i].Component.Path(p.Release.Base) }
 
 // readPart is one pass over a component's file, in which everything is made that the update needs of it.
@@ -116,21 +153,10 @@ func (p *Plan) readPart(ctx context.Context, i int, o PrepareOptions, m *meter) 
 		return fail.New(fail.InputCode(err, fail.IO), "cannot read component %s: %w", c.File, err)
 	}
 	defer f.Close()
-	head := make([]byte, len(zstdMagic))
-	n, err := io.ReadFull(f, head)
-	if err == io.EOF {
-		return fail.New(fail.Data, "cannot pack component %s: it is empty", c.File)
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return fail.New(fail.IO, "cannot read component %s: %w", c.File, err)
-	}
-	compressed := bytes.Equal(head[:n], zstdMagic)
 	part.stored, part.plain = f.Name(), f.Name()
-	part.Name = c.MemberName()
 	in := watched{ctx, f, m}
 	switch {
-	// A file for the device, or a script, is what it is: only where it is to be stored compressed does its content count.
-	case compressed && (part.slotBound() || c.Compression == release.Zstd):
+	case part.Zstd:
 		err = p.expand(part, in, i)
 	case c.Compression == release.Zstd && o.Format != RAUC:
 		err = p.compress(part, in, i)
@@ -201,18 +227,11 @@ func (p *Plan) expand(part *Part, r io.Reader, i int) error {
 	if err := pump(io.MultiWriter(plain, copied), src); err != nil {
 		return fail.New(fail.CodeOf(err), "cannot decompress component %s: %w", part.Component.File, err)
 	}
-	if st, err := os.Stat(p.file(i)); err != nil || st.Size() != stored.size {
-		return fail.New(fail.Data, "cannot decompress component %s: %d bytes of it are no part of the compressed data", part.Component.File,
-			st.Size()-stored.size)
-	}
 	if err := copied.finish(); err != nil {
 		return fail.New(fail.IO, "cannot write a temporary file: %w", err)
 	}
 	part.Plain, part.Stored, part.Sum = plain.digest(), stored.digest(), stored.sum
 	part.Zstd, part.plain = true, out.Name()
-	if part.Component.Name == "" && !strings.HasSuffix(part.Name, ".zst") {
-		part.Name += ".zst"
-	}
 	return nil
 }
 

@@ -154,7 +154,9 @@ func TestFindings(t *testing.T) {
 	} {
 		ext4(t, filepath.Join(dir, name+".ext4"), content(t, change))
 	}
-	write(t, filepath.Join(dir, "raw.img"), random(8192))
+	write(t, filepath.Join(dir, "raw.img"), append([]byte("nothing"), random(8192)...))
+	write(t, filepath.Join(dir, "t234.dtb"), deviceTree())
+	tool(t, "gzip", "-k", filepath.Join(dir, "good.ext4"))
 	write(t, filepath.Join(dir, "Image"), append(make([]byte, 64), "Linux version 6.1.0-other (x@y)\x00"...))
 	firmware := component("firmware", "same.Cap")
 	floor := "warning firmware-floor"
@@ -167,7 +169,11 @@ func TestFindings(t *testing.T) {
 		{"no modules for the kernel", component("rootfs", "modules.ext4") + firmware, []string{"error kernel-modules"}},
 		{"another kernel's modules", component("rootfs", "good.ext4") + component("kernel", "Image") + firmware, []string{"error kernel-modules"}},
 		{"firmware of another release", component("rootfs", "good.ext4") + component("firmware", "other.Cap"), []string{"error l4t-release"}},
-		{"not ext4", component("rootfs", "raw.img"), []string{"warning rootfs"}},
+		{"no file system", component("rootfs", "raw.img"), []string{"error rootfs"}},
+		{"compressed, and not with zstd", component("rootfs", "good.ext4.gz"), []string{"error rootfs"}},
+		{"no kernel", component("rootfs", "good.ext4") + component("kernel", "raw.img"), []string{"error kernel-image"}},
+		{"no device tree", component("rootfs", "good.ext4") + component("kernel-dtb", "raw.img"), []string{"error device-tree"}},
+		{"a device tree", component("rootfs", "good.ext4") + component("kernel-dtb", "t234.dtb"), nil},
 		{"firmware alone", firmware, []string{"warning firmware-only"}},
 		{"a kernel alone", component("kernel", "Image"), []string{"warning kernel-only"}},
 	} {

@@ -31,13 +31,14 @@ func TestRAUCBundle(t *testing.T) {
 	tool(t, "openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-keyout", key, "-out", cert, "-days", "30", "-subj", "/CN=fleet")
 	compressed := filepath.Join(dir, "rootfs.ext4.zst")
 	tool(t, "zstd", "-q", filepath.Join(dir, "rootfs.ext4"), "-o", compressed)
+	write(t, filepath.Join(dir, "t234.dtb"), deviceTree())
 	for name, text := range map[string]string{
 		"plain files":         text,
 		"with conditions":     everyCondition + "description = \"Über \\\\ all\"\n" + text,
 		"a compressed file":   strings.Replace(text, `"rootfs.ext4"`, `"rootfs.ext4.zst"`, 1),
 		"firmware alone":      head + component("firmware", "TEGRA_BL.Cap"),
 		"an unexpected name":  strings.Replace(text, `compression = "zstd"`, `name = "system"`, 1),
-		"kernel, device tree": text + component("kernel", "rootfs.ext4", `name = "boot.img"`) + component("kernel-dtb", "TEGRA_BL.Cap", `name = "t234.dtb"`),
+		"kernel, device tree": text + component("kernel", "rootfs.ext4", `name = "boot.img"`) + component("kernel-dtb", "t234.dtb"),
 	} {
 		for _, format := range []string{"verity", "plain"} {
 			p := prepare(t, dir, text, pack.PrepareOptions{Format: pack.RAUC})

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"os"
@@ -55,6 +56,19 @@ func digest(b []byte) string {
 func random(n int) []byte {
 	b := make([]byte, n)
 	_, _ = rand.Read(b) // never fails: crypto/rand
+	return b
+}
+
+// deviceTree is an empty one: header, no reservation, one node and the strings (Devicetree specification 0.4, section 5).
+func deviceTree() []byte {
+	b := make([]byte, 80)
+	for i, v := range []uint32{0xd00dfeed, 80, 56, 72, 40, 17, 16, 0, 8, 16} {
+		binary.BigEndian.PutUint32(b[4*i:], v)
+	}
+	for i, v := range []uint32{1, 0, 2, 9} {
+		binary.BigEndian.PutUint32(b[56+4*i:], v)
+	}
+	copy(b[72:], "status\x00")
 	return b
 }
 

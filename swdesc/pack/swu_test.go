@@ -181,7 +181,7 @@ func TestDescription(t *testing.T) {
 	write(t, filepath.Join(dir, "model.bin"), []byte("model\n"))
 	write(t, filepath.Join(dir, "post.sh"), []byte("#!/bin/sh\n"))
 	write(t, filepath.Join(dir, "Image"), append(make([]byte, 64), "Linux version "+kernelRelease+" (x@y)\x00"...))
-	write(t, filepath.Join(dir, "t234.dtb"), []byte("dtb\n"))
+	write(t, filepath.Join(dir, "t234.dtb"), deviceTree())
 	text := everyCondition + "description = \"All there is\"\n" + strings.Replace(head, "revisions", "swupdate_board = \"orin\"\nrevisions", 1) +
 		component("rootfs", "rootfs.ext4", "encrypt = true") + component("firmware", "TEGRA_BL.Cap") + component("kernel", "Image") +
 		component("kernel-dtb", "t234.dtb", "stream = true") + component("script", "post.sh", `script = "postinstall"`) +

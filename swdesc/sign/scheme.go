@@ -56,8 +56,8 @@ func nameOf(public crypto.PublicKey) string {
 	return fmt.Sprintf("%T", public)
 }
 
-// equal reports whether two public keys are the same.
-func equal(a, b crypto.PublicKey) bool {
+// SameKey reports whether two public keys are the same.
+func SameKey(a, b crypto.PublicKey) bool {
 	e, ok := a.(interface{ Equal(crypto.PublicKey) bool })
 	return ok && e.Equal(b)
 }

@@ -61,10 +61,10 @@ func Sign(ctx context.Context, message []byte, o Options) ([]byte, error) {
 	if err := checkKey(public, o.Format); err != nil {
 		return nil, err
 	}
-	if len(o.Certificates) > 0 && !equal(o.Certificates[0].PublicKey, public) {
+	if len(o.Certificates) > 0 && !SameKey(o.Certificates[0].PublicKey, public) {
 		err := fail.New(fail.Usage, "cannot sign: the key does not belong to the certificate of %s", o.Certificates[0].Subject)
 		for _, c := range o.Certificates[1:] {
-			if equal(c.PublicKey, public) {
+			if SameKey(c.PublicKey, public) {
 				return nil, err.Then("put the certificate of %s first", c.Subject)
 			}
 		}
