@@ -27,7 +27,8 @@ FILE is a release description (its name ends in .toml), a .swu, or a sw-descript
 
 Of a release everything is checked that pack checks, and nothing is written; --format says for which updater. Of a .swu the
 container, sw-description and every member are; of a sw-description what can be said without the members. Types of images and
-scripts are compared with the handlers of SWUpdate and of tegra-ota; --handler names one that only your SWUpdate has.`,
+scripts are compared with the handlers of SWUpdate and of tegra-ota; --handler names one that only your SWUpdate has.
+` + allowHelp,
 		Flags: func(f *pflag.FlagSet) {
 			f.StringArray("handler", nil, "`TYPE` of a handler that your SWUpdate has; may be repeated")
 			f.Bool("unsigned", false, "the devices' SWUpdate is built without signatures")

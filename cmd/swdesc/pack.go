@@ -38,7 +38,8 @@ Reads the release and every file of it, refuses what a device would refuse, and 
             3.9 takes RSA keys in PKCS#1 (openssl rsa -traditional) and EC keys in SEC 1. Conditions are asked before the update
             is activated: until then it lies in the slot that does not run.
 
-Components with "encrypt" are encrypted with AES-256-CBC and the key in --encryption-key, a file as SWUpdate's -K takes it.`,
+Components with "encrypt" are encrypted with AES-256-CBC and the key in --encryption-key, a file as SWUpdate's -K takes it.
+` + allowHelp,
 		Flags: func(f *pflag.FlagSet) {
 			f.StringP("output", "o", "", "`FILE` to write, or folder (required)")
 			f.String("format", string(pack.SWU), "`FORMAT` of the update: swu, rauc-dir or mender")
@@ -58,10 +59,12 @@ func syntaxFlag(f *pflag.FlagSet) {
 	f.String("syntax", string(syntax.Libconfig), "`SYNTAX` of sw-description: libconfig or json")
 }
 
+// allowHelp is for the help of every verb with --allow.
+var allowHelp = "The checks that --allow takes: " + strings.Join(release.Allowable, ", ") + "."
+
 // preparing are the flags of every verb that looks into a release's files.
 func preparing(f *pflag.FlagSet) {
-	f.StringArray("allow", nil, "turn the errors of this `CHECK` into warnings, as \"allow\" in the release does: "+
-		strings.Join(release.Allowable, ", ")+"; may be repeated")
+	f.StringArray("allow", nil, "turn the errors of this `CHECK` into warnings, as \"allow\" in the release does; may be repeated")
 	f.String("work", "", "`FOLDER` for temporary copies, at times as large as the images (default: TMPDIR)")
 }
 

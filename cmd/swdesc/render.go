@@ -23,7 +23,8 @@ func renderVerb() cli.Verb {
 		Help: `
 For a build that packs and signs with tools of its own. Sizes and digests are those of the files, which are read, checked and
 compressed as pack does it; what was found goes to standard error. --members writes the files that belong to the description:
-those that were compressed or encrypted exist nowhere else, and encryption makes them anew each time.`,
+those that were compressed or encrypted exist nowhere else, and encryption makes them anew each time.
+` + allowHelp,
 		Flags: func(f *pflag.FlagSet) {
 			f.StringP("output", "o", "", "write to `FILE` instead of standard output")
 			f.String("members", "", "write the members into a new `FOLDER`")

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// TestMakeInstall lays out an image's files and lets systemd judge the units.
+// TestMakeInstall lays out an image's files, and the build host's tool, and lets systemd judge the units.
 func TestMakeInstall(t *testing.T) {
 	parallel(t)
 	dest := t.TempDir()
-	tool(t, filepath.Join(suite.glue, "..", ".."), "make", "--no-print-directory", "install", "DESTDIR="+dest, "PREFIX=/usr", "LUA_VERSION=5.4")
+	tool(t, filepath.Join(suite.glue, "..", ".."), "make", "--no-print-directory", "install", "install-swdesc", "DESTDIR="+dest, "PREFIX=/usr", "LUA_VERSION=5.4")
 	handlers := map[string]bool{"tegra-rauc-pre-install": true, "tegra-rauc-post-install": true, "tegra-rauc-system-info": true}
 	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-boot-handler",
 		"tegra-rauc-pre-install", "tegra-rauc-post-install", "tegra-rauc-system-info"} {
@@ -29,11 +29,14 @@ func TestMakeInstall(t *testing.T) {
 			t.Errorf("%s --version: %v: %s", name, err, out)
 		}
 	}
-	if out, err := exec.Command(filepath.Join(dest, "usr/bin/tegra-bootctl"), "--version").CombinedOutput(); err != nil {
-		t.Errorf("/usr/bin/tegra-bootctl: %v: %s", err, out)
+	for _, name := range []string{"tegra-bootctl", "swdesc"} {
+		if out, err := exec.Command(filepath.Join(dest, "usr/bin", name), "--version").CombinedOutput(); err != nil {
+			t.Errorf("/usr/bin/%s: %v: %s", name, err, out)
+		}
 	}
 	for _, file := range []string{"usr/share/lua/5.4/swupdate_handlers.lua", "etc/tegra-ota/config.toml.example", "etc/tegra-ota/health.d",
-		"usr/lib/tmpfiles.d/tegra-ota.conf", "usr/share/doc/tegra-ota/examples/rauc/system.conf"} {
+		"usr/lib/tmpfiles.d/tegra-ota.conf", "usr/share/doc/tegra-ota/examples/rauc/system.conf",
+		"usr/share/doc/tegra-ota/examples/release/release.toml"} {
 		if _, err := os.Stat(filepath.Join(dest, file)); err != nil {
 			t.Error(err)
 		}
