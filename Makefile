@@ -79,8 +79,10 @@ fuzz: setup
 		done || exit 1; \
 	done
 
+# The last line is swdesc's aim, on 2 GiB of images.
 bench: setup
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+	$(GO) test -count=1 -v -run '^TestSpeed$$' ./cmd/swdesc -size 2048
 
 # One binary for the device; its names are relative links, so that an image can be assembled anywhere. A link named
 # nvbootctrl is left to the integrator: found first in PATH, it takes NVIDIA's place for everything on the device.
