@@ -167,7 +167,8 @@ func TestFindings(t *testing.T) {
 		{"good", component("rootfs", "good.ext4") + firmware, nil},
 		{"root is pinned to a slot", component("rootfs", "pinned.ext4") + firmware, []string{"error extlinux-root"}},
 		{"no modules for the kernel", component("rootfs", "modules.ext4") + firmware, []string{"error kernel-modules"}},
-		{"another kernel's modules", component("rootfs", "good.ext4") + component("kernel", "Image") + firmware, []string{"error kernel-modules"}},
+		{"another kernel's modules", component("rootfs", "good.ext4") + component("kernel", "Image") + firmware,
+			[]string{"warning kernel-image", "error kernel-modules"}},
 		{"firmware of another release", component("rootfs", "good.ext4") + component("firmware", "other.Cap"), []string{"error l4t-release"}},
 		{"no file system", component("rootfs", "raw.img"), []string{"error rootfs"}},
 		{"compressed, and not with zstd", component("rootfs", "good.ext4.gz"), []string{"error rootfs"}},
@@ -175,7 +176,7 @@ func TestFindings(t *testing.T) {
 		{"no device tree", component("rootfs", "good.ext4") + component("kernel-dtb", "raw.img"), []string{"error device-tree"}},
 		{"a device tree", component("rootfs", "good.ext4") + component("kernel-dtb", "t234.dtb"), nil},
 		{"firmware alone", firmware, []string{"warning firmware-only"}},
-		{"a kernel alone", component("kernel", "Image"), []string{"warning kernel-only"}},
+		{"a kernel alone", component("kernel", "Image"), []string{"warning kernel-image", "warning kernel-only"}},
 	} {
 		got := relevant(checks(prepare(t, dir, head+tt.text, pack.PrepareOptions{}).Problems), floor)
 		if diff := cmp.Diff(tt.want, got); diff != "" {

@@ -34,18 +34,28 @@ func CheckKernelFile(r io.Reader) (release string, found problem.List, err error
 	head := bytes.Clone(peeked)
 	release, err = KernelRelease(in)
 	if !errors.Is(err, ErrNoRelease) {
-		return release, nil, err
+		return release, bare(head, err), err
 	}
 	known := isSigned(head) || isKernel(head)
 	for _, magic := range kernelKinds {
 		known = known || bytes.HasPrefix(head, []byte(magic))
 	}
 	if known {
-		return "", problem.List{problem.Warnf("kernel-modules",
-			"the kernel does not say which release it is, so its modules are not compared")}, nil
+		return "", append(bare(head, nil), problem.Warnf("kernel-modules",
+			"the kernel does not say which release it is, so its modules are not compared")), nil
 	}
 	return "", problem.List{problem.Errorf("kernel-image", "it is neither a kernel nor a boot image: it is %s", kindOf(head).name).
 		Then("name the boot image that the build makes for the partition kernel, boot.img")}, nil
+}
+
+// bare warns of a kernel that is no boot image: L4TLauncher looks for an Android boot image in the kernel partition, and goes on to the
+// next way to boot where it finds none (edk2-nvidia, AndroidBootDxe.c).
+func bare(head []byte, err error) problem.List {
+	if err != nil || bytes.HasPrefix(head, []byte("ANDROID!")) || isSigned(head) {
+		return nil
+	}
+	return problem.List{problem.Warnf("kernel-image", "it is a bare kernel, and UEFI boots only an Android boot image from the kernel partition").
+		Then("name the boot image that the build makes, boot.img; a bare kernel belongs into /boot of the root file system")}
 }
 
 // The header of a flattened device tree, ten numbers with the high byte first (Devicetree Specification 0.4, 5.2).

@@ -17,6 +17,8 @@ import (
 )
 
 func TestCheckKernelFile(t *testing.T) {
+	bare := problem.List{problem.Warnf("kernel-image", "it is a bare kernel, and UEFI boots only an Android boot image from the kernel partition").
+		Then("name the boot image that the build makes, boot.img; a bare kernel belongs into /boot of the root file system")}
 	silent := problem.List{problem.Warnf("kernel-modules", "the kernel does not say which release it is, so its modules are not compared")}
 	neither := func(kind string) problem.List {
 		return problem.List{problem.Errorf("kernel-image", "it is neither a kernel nor a boot image: it is %s", kind).
@@ -40,23 +42,23 @@ func TestCheckKernelFile(t *testing.T) {
 		release string
 		found   problem.List
 	}{
-		"kernel":                     {raw, "5.15.148-tegra", nil},
+		"kernel":                     {raw, "5.15.148-tegra", bare},
 		"boot image":                 {android(raw, 2, 4096), "5.15.148-tegra", nil},
-		"release behind zeros":       {append(bytes.Clone(zeros), "Linux version 6.1.0 (x@y)\x00"...), "6.1.0", nil},
-		"release and nothing else":   {[]byte("Linux version 6.1.0 (x@y)\x00"), "6.1.0", nil},
-		"arm64 without EFI":          {onlyARM64, "", silent},
-		"EFI, as a zboot kernel":     {onlyEFI, "", silent},
-		"silent kernel":              {mute, "", silent},
+		"release behind zeros":       {append(bytes.Clone(zeros), "Linux version 6.1.0 (x@y)\x00"...), "6.1.0", bare},
+		"release and nothing else":   {[]byte("Linux version 6.1.0 (x@y)\x00"), "6.1.0", bare},
+		"arm64 without EFI":          {onlyARM64, "", append(bare[:1:1], silent...)},
+		"EFI, as a zboot kernel":     {onlyEFI, "", append(bare[:1:1], silent...)},
+		"silent kernel":              {mute, "", append(bare[:1:1], silent...)},
 		"silent boot image":          {android(mute, 2, 4096), "", silent},
 		"boot image of version 4":    {android(mute, 4, 4096)[:100<<10], "", silent},
-		"gzip":                       {packed("gzip -c Image >out"), "", silent},
-		"lz4":                        {packed("lz4 -c Image >out"), "", silent},
-		"lz4 of the kernel's build":  {packed("lz4 -l -c Image >out"), "", silent},
-		"zstd":                       {packed("zstd -c Image >out"), "", silent},
-		"xz":                         {packed("xz -0 -c Image >out"), "", silent},
-		"lzma":                       {packed("xz -0 --format=lzma -c Image >out"), "", silent},
-		"bzip2":                      {packed("bzip2 -c Image >out"), "", silent},
-		"lzo":                        {append([]byte("\x89LZO\x00\r\n\x1a\n"), zeros...), "", silent},
+		"gzip":                       {packed("gzip -c Image >out"), "", append(bare[:1:1], silent...)},
+		"lz4":                        {packed("lz4 -c Image >out"), "", append(bare[:1:1], silent...)},
+		"lz4 of the kernel's build":  {packed("lz4 -l -c Image >out"), "", append(bare[:1:1], silent...)},
+		"zstd":                       {packed("zstd -c Image >out"), "", append(bare[:1:1], silent...)},
+		"xz":                         {packed("xz -0 -c Image >out"), "", append(bare[:1:1], silent...)},
+		"lzma":                       {packed("xz -0 --format=lzma -c Image >out"), "", append(bare[:1:1], silent...)},
+		"bzip2":                      {packed("bzip2 -c Image >out"), "", append(bare[:1:1], silent...)},
+		"lzo":                        {append([]byte("\x89LZO\x00\r\n\x1a\n"), zeros...), "", append(bare[:1:1], silent...)},
 		"encrypted, T194":            {signed(zeros, "GSHV", 4<<10), "", silent},
 		"encrypted, T234":            {signed(zeros, "NVDA", 8<<10), "", silent},
 		"signing header alone":       {signed(nil, "NVDA", 4<<10), "", unknown("4e56444100000000")},
