@@ -12,7 +12,8 @@ import (
 // fails before it opens its target. It prints what the handler returned and every log line.
 const harness = `
 local handlers = {}
-local function log(level) return function(s) print(level .. " " .. s) end end
+-- Like SWUpdate (corelib/lua_interface.c, notify_helper).
+local function log(level) return function(...) print(level .. " " .. string.format(...)) end end
 package.preload.swupdate = function() return {
   HANDLER_MASK = { IMAGE_HANDLER = 1, SCRIPT_HANDLER = 8 }, tmpdir = function() return arg[2] .. "/" end,
   register_handler = function(name, f) handlers[name] = f end,
