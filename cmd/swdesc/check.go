@@ -119,7 +119,7 @@ func look(ctx context.Context, in *cli.Invocation, file string) (checkReport, er
 	}
 	// Every cpio magic number in text form starts so; those that SWUpdate does not take get an error that names them.
 	if strings.HasPrefix(string(head[:n]), "0707") {
-		contents, problems, err := check.Archive(file, f, o)
+		contents, problems, err := check.Archive(ctx, file, f, o)
 		if err != nil {
 			return checkReport{}, err
 		}

@@ -50,13 +50,18 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 		return usageError(in, "cannot take %d public keys: want one or two", n)
 	}
 	if output := text(in, "output"); output != "" {
-		if err := pack.CanOutput(output, false, file, o.Signature); err != nil {
+		if err := pack.CanOutput(output, false, append([]string{file, o.Signature}, o.Keys...)...); err != nil {
 			return err
 		}
 	}
 	r, problems, err := release.Import(o)
 	if err != nil {
 		return err
+	}
+	if output := text(in, "output"); output != "" {
+		if err := pack.CanOutput(output, false, files(r)...); err != nil {
+			return err
+		}
 	}
 	if len(r.Hardware.Revisions) == 0 {
 		problems = append(problems, problem.Warnf("import", "a manifest has no hardware revisions, which SWUpdate compares").

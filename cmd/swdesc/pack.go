@@ -89,10 +89,7 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	inputs := []string{file, text(in, "key"), text(in, "cert"), text(in, "encryption-key")}
-	for _, c := range r.Components {
-		inputs = append(inputs, c.Path(r.Base))
-	}
+	inputs := append(files(r), file, text(in, "key"), text(in, "cert"), text(in, "encryption-key"))
 	if err := pack.CanOutput(output, pack.Format(format) == pack.RAUC, inputs...); err != nil {
 		return err
 	}
@@ -134,6 +131,15 @@ func load(in *cli.Invocation, file string) (*release.Release, error) {
 	}
 	r.Allow = append(r.Allow, allow...)
 	return r, nil
+}
+
+// files are those of a release's components.
+func files(r *release.Release) []string {
+	var names []string
+	for _, c := range r.Components {
+		names = append(names, c.Path(r.Base))
+	}
+	return names
 }
 
 // prepare reads the files of a release.

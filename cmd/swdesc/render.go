@@ -91,11 +91,7 @@ func outputs(in *cli.Invocation, members, file string, r *release.Release) error
 		}
 	}
 	if output := text(in, "output"); output != "" {
-		inputs := []string{file}
-		for _, c := range r.Components {
-			inputs = append(inputs, c.Path(r.Base))
-		}
-		return pack.CanOutput(output, false, inputs...)
+		return pack.CanOutput(output, false, append(files(r), file, text(in, "encryption-key"))...)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ type verifyReport struct {
 	Problems  problem.List    `json:"problems"`
 }
 
-func runVerify(_ context.Context, in *cli.Invocation) error {
+func runVerify(ctx context.Context, in *cli.Invocation) error {
 	file, err := oneFile(in, "a .swu")
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func runVerify(_ context.Context, in *cli.Invocation) error {
 		return fail.New(fail.InputCode(err, fail.IO), "cannot verify: %w", err)
 	}
 	defer f.Close()
-	contents, problems, err := check.Archive(file, f, check.Options{Signed: true})
+	contents, problems, err := check.Integrity(ctx, file, f)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func runVerify(_ context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return fmt.Errorf("cannot verify %s: %w", file, err)
 	}
-	report := verifyReport{Signer: signed.Signer, Signature: signed.Format, Contents: contents, Problems: orEmpty(check.Integrity(problems))}
+	report := verifyReport{Signer: signed.Signer, Signature: signed.Format, Contents: contents, Problems: orEmpty(problems)}
 	return report.end(in, file)
 }
 

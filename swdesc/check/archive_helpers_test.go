@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -130,7 +131,7 @@ func update(parts ...part) []file {
 // look checks an archive that the container's reader takes.
 func look(t *testing.T, swu []byte, o check.Options) (*check.Contents, problem.List) {
 	t.Helper()
-	contents, list, err := check.Archive("update.swu", bytes.NewReader(swu), o)
+	contents, list, err := check.Archive(context.Background(), "update.swu", bytes.NewReader(swu), o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ type Options struct {
 	Signed bool
 }
 
-// The checks that concern bytes; see Integrity.
+// The checks that concern bytes.
 const (
 	checkOrder            = "order"             // sw-description is not the first member
 	checkSignatureMissing = "signature-missing" // no sw-description.sig
@@ -38,20 +38,6 @@ const (
 	checkPlainWrong       = "plain-wrong"       // size or SHA-256 of the decompressed image differ from the properties
 	checkTrailing         = "trailing-data"     // bytes behind the archive
 )
-
-// Integrity returns the problems that say that the members of an archive are not those that its sw-description names, or that
-// a signature of sw-description does not cover them.
-func Integrity(problems problem.List) problem.List {
-	var list problem.List
-	for _, p := range problems {
-		switch p.Check {
-		case checkOrder, checkSignatureMissing, checkSignatureOrder, checkSyntax, checkHashMissing, checkHashWrong, checkSizeWrong,
-			checkMemberMissing, checkMemberUnused, checkPlainWrong, checkTrailing:
-			list = append(list, p)
-		}
-	}
-	return list
-}
 
 // Description checks a sw-description on its own, in either syntax. The name is the file's, for the places of the problems. An
 // error, exit code 65, says that SWUpdate cannot read it at all.

@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -56,7 +57,7 @@ func TestHostile(t *testing.T) {
 		"no description":     {strings.NewReader(newc("a", 1, "x") + trailer), "it has no member sw-description"},
 		"nothing":            {strings.NewReader(trailer), "it has no member sw-description"},
 	} {
-		contents, list, err := check.Archive("update.swu", c.swu, signed)
+		contents, list, err := check.Archive(context.Background(), "update.swu", c.swu, signed)
 		if err == nil || contents != nil || list != nil {
 			t.Errorf("%s: no error, problems%s", name, lines(list))
 			continue
@@ -65,7 +66,7 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s: exit %d, error %v, want %q", name, exitCode(err), err, c.want)
 		}
 	}
-	if _, list, err := check.Archive("update.swu", members(4000), signed); err != nil || list.Errors() == 0 {
+	if _, list, err := check.Archive(context.Background(), "update.swu", members(4000), signed); err != nil || list.Errors() == 0 {
 		t.Errorf("4000 members: error %v", err)
 	}
 }
@@ -105,7 +106,7 @@ func TestMemory(t *testing.T) {
 		strings.NewReader(newc("TRAILER!!!", 0, "")))
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, list, err := check.Archive("update.swu", swu, check.Options{})
+	_, list, err := check.Archive(context.Background(), "update.swu", swu, check.Options{})
 	runtime.ReadMemStats(&after)
 	if err != nil || !strings.Contains(lines(list), "a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484") {
 		t.Errorf("error %v, problems%s", err, lines(list))
@@ -121,7 +122,7 @@ func FuzzArchive(f *testing.F) {
 	f.Add([]byte(newc("sw-description", 12, "software = {") + newc("TRAILER!!!", 0, "")))
 	f.Add(archive(f, file{"a", nil}, file{"sw-description", []byte(`{"software":{"version":"1","images":[{"ref":"#./images"}]}}`)}))
 	f.Fuzz(func(t *testing.T, swu []byte) {
-		contents, list, err := check.Archive("f", bytes.NewReader(swu), signed)
+		contents, list, err := check.Archive(context.Background(), "f", bytes.NewReader(swu), signed)
 		if err != nil {
 			if exitCode(err) != 65 {
 				t.Fatalf("exit %d: %v", exitCode(err), err)

@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -144,7 +145,7 @@ func TestSWUpdateAgrees(t *testing.T) {
 		write(t, filepath.Join(dir, "a"), content)
 		write(t, filepath.Join(dir, "sw-description"), []byte(software(c.body)))
 		swu := pack(t, dir, key, cert, "a")
-		_, list, err := check.Archive("update.swu", bytes.NewReader(swu), signed)
+		_, list, err := check.Archive(context.Background(), "update.swu", bytes.NewReader(swu), signed)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -54,7 +54,13 @@ func (a *archive) measure(name string, stored io.Reader) *measurement {
 		return nil
 	}
 	first := m.entries[0]
+	if first.tooLarge() {
+		return nil
+	}
 	plain, end, err := decompress(first.Compressed, stored)
+	if plain != nil {
+		plain = interruptible{a.ctx, plain}
+	}
 	switch {
 	case err != nil:
 		m.corrupt = err
@@ -86,6 +92,14 @@ func (c *checker) tegraEntries(name string) []*item {
 		}
 	}
 	return c.byName[name]
+}
+
+// maxPlain is larger than any image of a partition: what announces more is an error of its own, and is not decompressed.
+const maxPlain = 256 << 30
+
+func (it *item) tooLarge() bool {
+	n, ok := it.announced()
+	return ok && n > maxPlain
 }
 
 // announced returns the property "size"; false if it is none, which is reported elsewhere.

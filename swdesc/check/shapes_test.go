@@ -59,7 +59,7 @@ func TestShapes(t *testing.T) {
 	}{
 		{"two slots", demo, `device = "/dev/disk/by-partlabel/APP_b"; filesystem`, `device = "/dev/disk/by-partlabel/APP_c"; filesystem`,
 			nil},
-		{"two slots, one twice", demo, `APP_b`, `APP`, []string{"warning fixed-slot"}},
+		{"two slots, one twice", demo, `APP_b`, `APP`, []string{"error fixed-slot"}},
 		{"two slots, a link one too high", demo, `"#../firmware"`, `"#../../firmware"`, []string{"error link", "error unknown-attribute"}},
 		{"two slots, the sign of a regular expression forgotten", demo, `^2`, `2`, []string{"warning hardware-compatibility"}},
 		{"two slots, streamed file that both take", demo, `"switch.lua"; type = "lua"; data = "a"`, `"rootfs.tar.gz"; type = "lua"`,

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"path"
 	"regexp"
 	"strings"
 
@@ -25,7 +26,10 @@ type slotTarget struct {
 
 var (
 	// numbered are partitions, and MTD devices, by number.
-	numbered = regexp.MustCompile(`^/dev/(nvme\d+n\d+p\d+|mmcblk\d+p\d+|(sd|hd|vd|xvd)[a-z]+\d+|nbd\d+p\d+|mtd(block)?\d+)$`)
+	numbered = regexp.MustCompile(`^/dev/(nvme\d+n\d+p\d+|mmcblk\d+(p\d+|gp\d+(p\d+)?)|(sd|hd|vd|xvd)[a-z]+\d+|(nbd|loop)\d+p\d+|` +
+		`mtd(block)?\d+|ubi\d+_\d+|dm-\d+|block/\d+:\d+)$`)
+	// disks hold both slots.
+	disks = regexp.MustCompile(`^/dev/(nvme\d+n\d+|mmcblk\d+|(sd|hd|vd|xvd)[a-z]+)$`)
 	// linked are the folders of names that stand for one partition and do not say which.
 	linked = regexp.MustCompile(`^(/dev/disk/by-(partuuid|uuid)/|(PART)?UUID=|/dev/disk/by-(id|path|diskseq)/.*-part\d)`)
 	// labelled are those of labels.
@@ -35,11 +39,17 @@ var (
 	slotBehind = regexp.MustCompile(`^(.+)[_-]([aAbB])$`)
 )
 
+// writesAll are the handlers that write what they get onto the device they are told; others, for partition tables, get a whole disk.
+var writesAll = map[string]bool{"raw": true, "rawcopy": true, "copy": true, "rdiff_image": true, "delta": true}
+
 // slotProperties are properties that handlers may take a partition from.
 var slotProperties = []string{"device", "partition", "partlabel", "label", "mtdname", "volume"}
 
 // byDevice says which slot's partition a device is. False says that it is none, or one that both slots share.
 func byDevice(device string) (slotTarget, bool) {
+	if strings.HasPrefix(device, "/") {
+		device = path.Clean(strings.TrimSpace(device))
+	}
 	if numbered.MatchString(device) || linked.MatchString(device) {
 		return slotTarget{stem: device}, true
 	}
@@ -83,6 +93,9 @@ func (it *item) slotTargets() []slotTarget {
 	}
 	if !mounts(kind) || it.Filesystem != "" {
 		t, ok := byDevice(it.Device)
+		if disk := path.Clean(it.Device); !ok && it.section != partitions && writesAll[kind] && disks.MatchString(disk) {
+			t, ok = slotTarget{stem: disk}, true
+		}
 		take("device", it.Device, t, ok)
 	}
 	if strings.HasPrefix(it.Path, "/dev/") {
@@ -122,11 +135,14 @@ func (c *checker) checkSlots(v *view) {
 			switch {
 			case v.selected && c.fixed[it]: // an error already, where no selection reads it
 			case !v.selected && t.slot == "":
-				c.add(it.Position, problem.Errorf("fixed-slot", "%s is one partition, the same on every device: if it belongs to a slot, "+
+				c.add(it.Position, problem.Errorf("fixed-slot", "%s is the same place on every device: if a slot lies there, "+
 					"half the fleet would overwrite its running slot", t.what).Then(chooseSlot))
 			case !v.selected:
 				c.add(it.Position, problem.Errorf("fixed-slot", "%s belongs to slot %s: half the fleet would overwrite its running slot",
 					t.what, strings.ToUpper(t.slot)).Then(chooseSlot))
+			case t.slot != "" && !c.counterpart(v, t) && c.places[place{v.parent(), t.stem, t.slot}] > 1:
+				c.add(it.Position, problem.Errorf("fixed-slot", "%s belongs to slot %s, and every selection writes it: half the fleet would "+
+					"overwrite its running slot", t.what, strings.ToUpper(t.slot)).Then("name the other slot's partition in the other selection"))
 			case !c.counterpart(v, t):
 				c.add(it.Position, problem.Warnf("fixed-slot", "%s belongs to one slot, and no selection beside %s has its counterpart",
 					t.what, v.name()).Then("write a selection for each slot"))

@@ -3,6 +3,10 @@ package check_test
 import (
 	"fmt"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/tegra-ota/tegra-ota/swdesc/check"
 )
 
 // What an entry that every device takes may name.
@@ -36,6 +40,13 @@ func TestFixedSlot(t *testing.T) {
 
 		{`volume = "kernel"; device = "mtd1"; type = "ubivol";`, false},
 		{`mtdname = "kernel"; type = "flash";`, false},
+		{`device = "/dev/nvme0n1"; offset = "8M";`, true},
+		{`device = "/dev/ubi0_2";`, true},
+		{`device = "/dev/dm-1";`, true},
+		{`device = "/dev/block/179:2";`, true},
+		{`device = "//dev/sda2";`, true},
+		{`device = "/dev/sda2 ";`, true},
+		{`device = "/dev/disk/by-partlabel/../../mmcblk0p1";`, true},
 		{`device = "/dev/nvme0n1"; type = "swuforward";`, false},
 		{`device = "/dev/disk/by-partlabel/esp";`, false},
 		{`device = "/dev/disk/by-partlabel/UDA";`, false},
@@ -89,11 +100,43 @@ func TestSelections(t *testing.T) {
 			src:  software(set(`images: ( ` + entry("a", `device = "`+p1+`";`) + `, ` + entry("b", `device = "`+p3+`";`) + ` );`)),
 			want: []string{"warning fixed-slot"}},
 		{name: "twice the same", src: software(set(to(p1), to(p1))), want: []string{"warning fixed-slot"}},
-		{name: "twice the same label", src: software(set(app, app)), want: []string{"warning fixed-slot"}},
+		{name: "twice the same label", src: software(set(app, app)), want: []string{"error fixed-slot"}},
 		{name: "another label", src: software(set(app, to("/dev/disk/by-partlabel/B_kernel"))), want: []string{"warning fixed-slot"}},
 		{name: "in two sets", src: software(set(app) + `other: { m: { ` + appB + ` }; };`), want: []string{"warning fixed-slot"}},
 		{name: "tegra-image finds the slot", src: software(`images: ( ` + rootfs(``) + ` ); scripts: ( ` + activateEntry + ` );`)},
 	} {
 		r.run(t)
+	}
+}
+
+// Selections that all write the same slot are no selections, whether each says so or they share a list.
+func TestSameSlotInAllSelections(t *testing.T) {
+	a, b := `device = "/dev/disk/by-partlabel/rootfs_a";`, `device = "/dev/disk/by-partlabel/rootfs_b";`
+	selections := func(one, two string) string {
+		return fmt.Sprintf("stable: { copy1: { images: ( %s ); }; copy2: { images: ( %s ); }; };", entry("x", one), entry("x", two))
+	}
+	shared := `stable: { copy1: { images: { ref = "#../../both"; }; }; copy2: { images: { ref = "#../../both"; }; }; }; both: ( ` + entry("x", a) + ` );`
+	for name, tt := range map[string]struct {
+		body string
+		want []string
+	}{
+		"each its own":   {selections(a, b), nil},
+		"both the same":  {selections(a, a), []string{"error fixed-slot", "error fixed-slot"}},
+		"a shared list":  {shared, []string{"error fixed-slot"}},
+		"only one there": {"stable: { copy1: { images: ( " + entry("x", a) + " ); }; };", []string{"warning fixed-slot"}},
+	} {
+		list, err := check.Description("f", []byte(software(tt.body)), signed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range list {
+			if p.Check == "fixed-slot" {
+				got = append(got, string(p.Severity)+" "+p.Check)
+			}
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s\nin full:%s", name, diff, lines(list))
+		}
 	}
 }

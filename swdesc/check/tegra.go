@@ -79,6 +79,9 @@ func (c *checker) checkTegraImage(it *item) {
 		case name == "size" && !isSize(value):
 			c.add(it.Position, problem.Errorf("tegra-properties", "tegra-image refuses size %q, which is no number of bytes", value).
 				Then("write the size of the plain image in decimal"))
+		case name == "size" && it.tooLarge():
+			c.add(it.Position, problem.Errorf("tegra-properties", "tegra-image has no partition for %s bytes", value).
+				Then("write the size of the plain image"))
 		case name == "sha256" && !isDigest(value):
 			c.add(it.Position, problem.Errorf("tegra-properties",
 				"tegra-image refuses the property sha256 %.80q, which is not 64 hexadecimal digits", value).

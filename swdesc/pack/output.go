@@ -44,8 +44,10 @@ func Output(path string, write func(io.Writer) error) error {
 func CanOutput(path string, folder bool, inputs ...string) error {
 	st, err := os.Stat(path)
 	switch {
-	case err == nil && folder:
+	case folder && (err == nil || dangling(path)):
 		return existing(path)
+	case err != nil && dangling(path):
+		return fail.New(fail.Usage, "cannot write %s: it is a link that leads nowhere", path).Then("name another")
 	case err == nil && !st.Mode().IsRegular():
 		return fail.New(fail.Usage, "cannot write %s: it is there, and no plain file", path).Then("name another")
 	}
@@ -61,6 +63,11 @@ func CanOutput(path string, folder bool, inputs ...string) error {
 	_ = probe.Close()
 	_ = os.Remove(probe.Name())
 	return nil
+}
+
+func dangling(path string) bool {
+	st, err := os.Lstat(path)
+	return err == nil && st.Mode()&os.ModeSymlink != 0
 }
 
 func existing(path string) error {

@@ -86,7 +86,7 @@ const batteryScript = `for supply in "$root"/sys/class/power_supply/*; do
 	[ "$(cat "$supply/type" 2>/dev/null)" = Battery ] || continue
 	[ "$(cat "$supply/scope" 2>/dev/null)" != Device ] || continue # a mouse's, say
 	level=$(cat "$supply/capacity" 2>/dev/null)
-	[ "${level:-0}" -ge %[1]d ] || refuse "the battery is at ${level:-an unknown level of} percent, and it needs %[1]d"
+	[ "${level:-0}" -ge %[1]d ] 2>/dev/null || refuse "the battery is at ${level:-an unknown level of} percent, and it needs %[1]d"
 done
 `
 
