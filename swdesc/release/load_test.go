@@ -55,12 +55,12 @@ func TestLoadExample(t *testing.T) {
 
 func TestParseDefaults(t *testing.T) {
 	const text = "version = \"1\"\ncomponent = [{ type = 'rootfs', file = 'r.img' }, {type='script',file='/s'}]\n"
-	got, err := release.Parse("/work/x.toml", []byte(text))
+	got, err := release.Parse("/releases/x.toml", []byte(text))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := &release.Release{
-		Version: "1", Name: "release", Running: release.Running{File: "/etc/os-release", Key: "VERSION_ID"}, Base: "/work",
+		Version: "1", Name: "release", Running: release.Running{File: "/etc/os-release", Key: "VERSION_ID"}, Base: "/releases",
 		Components: []release.Component{
 			{Type: "rootfs", File: "r.img", Partition: "APP", Compression: "none", Stream: is(true)},
 			{Type: "script", File: "/s", Script: "shellscript", Compression: "none", Stream: is(false)},
