@@ -59,7 +59,7 @@ func runCheck(ctx context.Context, in *cli.Invocation) error {
 		return err
 	}
 	report.Problems = orEmpty(report.Problems)
-	if flag(in, "json") {
+	if in.Set("json") {
 		err = printJSON(in.Stdout, report)
 	} else {
 		err = report.print(in.Stdout)
@@ -108,7 +108,7 @@ func look(ctx context.Context, in *cli.Invocation, file string) (checkReport, er
 		return checkReport{}, fail.New(fail.InputCode(err, fail.IO), "cannot check: %w", err)
 	}
 	defer f.Close()
-	o := check.Options{Handlers: list(in, "handler"), Signed: !flag(in, "unsigned")}
+	o := check.Options{Handlers: in.List("handler"), Signed: !in.Set("unsigned")}
 	head := make([]byte, 6)
 	n, err := io.ReadFull(f, head)
 	if err != nil && n == 0 {

@@ -39,7 +39,7 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 		return err
 	}
 	o := release.ImportOptions{
-		Manifest: file, Signature: text(in, "signature"), Keys: list(in, "public-key"), Unsigned: flag(in, "unsigned"), Dir: filepath.Dir(file),
+		Manifest: file, Signature: in.Text("signature"), Keys: in.List("public-key"), Unsigned: in.Set("unsigned"), Dir: filepath.Dir(file),
 	}
 	switch n := len(o.Keys); {
 	case o.Unsigned && (o.Signature != "" || n > 0):
@@ -49,7 +49,7 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 	case n > 2:
 		return usageError(in, "cannot take %d public keys: want one or two", n)
 	}
-	if output := text(in, "output"); output != "" {
+	if output := in.Text("output"); output != "" {
 		if err := pack.CanOutput(output, false, append([]string{file, o.Signature}, o.Keys...)...); err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if output := text(in, "output"); output != "" {
+	if output := in.Text("output"); output != "" {
 		if err := pack.CanOutput(output, false, files(r)...); err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ func runImport(_ context.Context, in *cli.Invocation) error {
 	if err := judge("import", file, problems); err != nil {
 		return err
 	}
-	if err := relocate(r, text(in, "output")); err != nil {
+	if err := relocate(r, in.Text("output")); err != nil {
 		return err
 	}
 	var b bytes.Buffer

@@ -77,7 +77,7 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	output := text(in, "output")
+	output := in.Text("output")
 	if output == "" {
 		return usageError(in, "cannot pack without an output: want -o FILE")
 	}
@@ -89,7 +89,7 @@ func runPack(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	inputs := append(files(r), file, text(in, "key"), text(in, "cert"), text(in, "encryption-key"))
+	inputs := append(files(r), file, in.Text("key"), in.Text("cert"), in.Text("encryption-key"))
 	if err := pack.CanOutput(output, pack.Format(format) == pack.RAUC, inputs...); err != nil {
 		return err
 	}
@@ -119,7 +119,7 @@ type watch struct {
 
 // load reads a release, with what the command line allows.
 func load(in *cli.Invocation, file string) (*release.Release, error) {
-	allow := list(in, "allow")
+	allow := in.List("allow")
 	for _, check := range allow {
 		if !slices.Contains(release.Allowable, check) {
 			return nil, usageError(in, "cannot allow %q: want one of %s", check, strings.Join(release.Allowable, ", "))
@@ -145,8 +145,8 @@ func files(r *release.Release) []string {
 // prepare reads the files of a release.
 func prepare(ctx context.Context, in *cli.Invocation, r *release.Release, format pack.Format) (*pack.Plan, watch, error) {
 	var w watch
-	o := pack.PrepareOptions{Format: format, WorkFolder: text(in, "work")}
-	if name := text(in, "encryption-key"); name != "" {
+	o := pack.PrepareOptions{Format: format, WorkFolder: in.Text("work")}
+	if name := in.Text("encryption-key"); name != "" {
 		key, err := crypt.LoadKey(name)
 		if err != nil {
 			return nil, w, err
@@ -186,13 +186,13 @@ func writer(in *cli.Invocation, format pack.Format) (writeFunc, problem.List, er
 		write, err := raucWriter(in)
 		return write, nil, err
 	case pack.Mender:
-		if key := text(in, "key"); key != "" {
+		if key := in.Text("key"); key != "" {
 			if err := pack.CheckMenderKey(key); err != nil {
 				return nil, nil, err
 			}
 		}
 		return func(ctx context.Context, p *pack.Plan, output string, report pack.Progress) error {
-			return p.WriteMender(ctx, output, pack.MenderOptions{Key: text(in, "key"), Progress: report})
+			return p.WriteMender(ctx, output, pack.MenderOptions{Key: in.Text("key"), Progress: report})
 		}, nil, nil
 	}
 	return swuWriter(in)

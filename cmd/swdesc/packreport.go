@@ -56,7 +56,7 @@ func packed(p *pack.Plan, output string) packReport {
 // printPack prints the report and returns the verdict.
 func printPack(in *cli.Invocation, r packReport, verdict error) error {
 	var err error
-	if flag(in, "json") {
+	if in.Set("json") {
 		err = printJSON(in.Stdout, r)
 	} else {
 		err = r.print(in.Stdout)

@@ -37,25 +37,9 @@ func usageError(in *cli.Invocation, format string, args ...any) error {
 	return fail.New(fail.Usage, format, args...).Then("see swdesc %s --help", in.Verb)
 }
 
-// text, flag and list read flags that the verb itself declared.
-func text(in *cli.Invocation, name string) string {
-	v, _ := in.Flags.GetString(name)
-	return v
-}
-
-func flag(in *cli.Invocation, name string) bool {
-	v, _ := in.Flags.GetBool(name)
-	return v
-}
-
-func list(in *cli.Invocation, name string) []string {
-	v, _ := in.Flags.GetStringArray(name)
-	return v
-}
-
 // oneOf takes a flag that has a few values.
 func oneOf(in *cli.Invocation, name string, values ...string) (string, error) {
-	got := text(in, name)
+	got := in.Text(name)
 	for _, v := range values {
 		if got == v {
 			return v, nil

@@ -49,7 +49,7 @@ func runRender(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	members := text(in, "members")
+	members := in.Text("members")
 	if err := outputs(in, members, file, r); err != nil {
 		return err
 	}
@@ -90,15 +90,15 @@ func outputs(in *cli.Invocation, members, file string, r *release.Release) error
 			return err
 		}
 	}
-	if output := text(in, "output"); output != "" {
-		return pack.CanOutput(output, false, append(files(r), file, text(in, "encryption-key"))...)
+	if output := in.Text("output"); output != "" {
+		return pack.CanOutput(output, false, append(files(r), file, in.Text("encryption-key"))...)
 	}
 	return nil
 }
 
 // deliver writes a text to --output or standard output.
 func deliver(in *cli.Invocation, b []byte) error {
-	if output := text(in, "output"); output != "" {
+	if output := in.Text("output"); output != "" {
 		return pack.Output(output, func(w io.Writer) error {
 			if _, err := w.Write(b); err != nil {
 				return fail.New(fail.IO, "cannot write %s: %w", output, err)

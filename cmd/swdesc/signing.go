@@ -22,8 +22,8 @@ func signingFlags(f *pflag.FlagSet) {
 
 // signing makes sense of the flags; nil if nobody is to sign.
 func signing(in *cli.Invocation) (*sign.Options, error) {
-	key, cert, command := text(in, "key"), text(in, "cert"), text(in, "sign-command")
-	format, err := sign.ParseFormat(text(in, "signature"))
+	key, cert, command := in.Text("key"), in.Text("cert"), in.Text("sign-command")
+	format, err := sign.ParseFormat(in.Text("signature"))
 	if err != nil {
 		return nil, usageError(in, "%w", err)
 	}
@@ -41,7 +41,7 @@ func signing(in *cli.Invocation) (*sign.Options, error) {
 		return nil, usageError(in, "cannot sign without --cert: it goes into the signature, and every signature is checked with it")
 	}
 	o := &sign.Options{Format: format}
-	if flag(in, "signing-time") {
+	if in.Set("signing-time") {
 		o.SigningTime = time.Now()
 	}
 	if format == sign.CMS {

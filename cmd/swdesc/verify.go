@@ -46,14 +46,14 @@ func runVerify(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if text(in, "cert") == "" {
+	if in.Text("cert") == "" {
 		return usageError(in, "cannot verify without --cert FILE")
 	}
 	purpose, err := oneOf(in, "cert-purpose", "emailProtection", "codeSigning", "any")
 	if err != nil {
 		return err
 	}
-	trust, err := sign.LoadTrust(text(in, "cert"))
+	trust, err := sign.LoadTrust(in.Text("cert"))
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func runVerify(ctx context.Context, in *cli.Invocation) error {
 
 func (r verifyReport) end(in *cli.Invocation, file string) error {
 	var err error
-	if flag(in, "json") {
+	if in.Set("json") {
 		err = printJSON(in.Stdout, r)
 	} else if err = printProblems(in.Stdout, r.Problems); err == nil && r.Problems.Errors() == 0 {
 		_, err = io.WriteString(in.Stdout, fmt.Sprintf("signed by %s (%s), and its %s what was signed\n", r.Signer, r.Signature,

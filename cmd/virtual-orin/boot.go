@@ -40,11 +40,11 @@ func boot(ctx context.Context, in *cli.Invocation) error {
 	}
 	cut, _ := in.Flags.GetInt("cut")
 	opts := virtual.BootOptions{
-		Cold: flag(in, "cold"), Fail: virtual.Failure(text(in, "fail")),
-		CutAt: cut, CutPhase: text(in, "cut-phase"), AfterCut: virtual.AfterCut(text(in, "after-cut")),
+		Cold: in.Set("cold"), Fail: virtual.Failure(in.Text("fail")),
+		CutAt: cut, CutPhase: in.Text("cut-phase"), AfterCut: virtual.AfterCut(in.Text("after-cut")),
 	}
 	switch {
-	case opts.Cold && flag(in, "warm"):
+	case opts.Cold && in.Set("warm"):
 		return usageError("cannot boot both cold and warm")
 	case in.Flags.Changed("cut") && cut < 1:
 		return usageError("cannot cut at write %d: writes count from 1", cut)
@@ -53,10 +53,10 @@ func boot(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if command := text(in, "userspace"); command != "" {
+	if command := in.Text("userspace"); command != "" {
 		opts.Userspace = shell(ctx, in.Stderr, o.Dir(), command)
 	}
-	asJSON := flag(in, "json")
+	asJSON := in.Set("json")
 	if !asJSON {
 		opts.Watch = func(sentence string) { fmt.Fprintln(in.Stdout, sentence) }
 	}

@@ -31,7 +31,7 @@ func capsuleVerb() cli.Verb {
 }
 
 func buildCapsule(_ context.Context, in *cli.Invocation) error {
-	output, l4t := text(in, "output"), text(in, "l4t")
+	output, l4t := in.Text("output"), in.Text("l4t")
 	switch {
 	case in.Flags.NArg() > 0:
 		return usageError("cannot use argument %q", in.Flags.Arg(0))
@@ -40,21 +40,21 @@ func buildCapsule(_ context.Context, in *cli.Invocation) error {
 	case l4t == "":
 		return usageError("cannot build a capsule without a version: want --l4t VERSION")
 	}
-	specs := list(in, "spec")
-	if module := text(in, "module"); module != "" {
+	specs := in.List("spec")
+	if module := in.Text("module"); module != "" {
 		spec, err := virtual.CapsuleSpec(module)
 		if err != nil {
 			return err
 		}
 		specs = append(specs, spec)
 	}
-	size, err := parseSize(text(in, "size-per-image"))
+	size, err := parseSize(in.Text("size-per-image"))
 	if err != nil {
 		return err
 	}
 	raw, err := virtual.BuildCapsule(virtual.CapsuleOptions{
-		L4T: l4t, Lowest: text(in, "lowest"), Specs: specs, Omit: list(in, "omit"), ImageType: text(in, "image-type"),
-		ImageSize: int(size), Unsigned: flag(in, "unsigned"),
+		L4T: l4t, Lowest: in.Text("lowest"), Specs: specs, Omit: in.List("omit"), ImageType: in.Text("image-type"),
+		ImageSize: int(size), Unsigned: in.Set("unsigned"),
 	})
 	if err != nil {
 		return err

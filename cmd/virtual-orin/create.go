@@ -34,12 +34,12 @@ func create(_ context.Context, in *cli.Invocation) error {
 		return err
 	}
 	opts := virtual.CreateOptions{
-		Module: text(in, "module"), L4T: text(in, "l4t"), Redundancy: virtual.Redundancy(text(in, "redundancy")), Lowest: text(in, "lowest"),
+		Module: in.Text("module"), L4T: in.Text("l4t"), Redundancy: virtual.Redundancy(in.Text("redundancy")), Lowest: in.Text("lowest"),
 	}
-	if opts.AppSize, err = parseSize(text(in, "app-size")); err != nil {
+	if opts.AppSize, err = parseSize(in.Text("app-size")); err != nil {
 		return err
 	}
-	size, err := parseSize(text(in, "size-per-image"))
+	size, err := parseSize(in.Text("size-per-image"))
 	if err != nil {
 		return err
 	}

@@ -41,22 +41,6 @@ func usageError(format string, args ...any) error {
 	return fail.New(fail.Usage, format, args...).Then("see virtual-orin --help")
 }
 
-// text and flag read flags that the verb itself declared.
-func text(in *cli.Invocation, name string) string {
-	v, _ := in.Flags.GetString(name)
-	return v
-}
-
-func flag(in *cli.Invocation, name string) bool {
-	v, _ := in.Flags.GetBool(name)
-	return v
-}
-
-func list(in *cli.Invocation, name string) []string {
-	v, _ := in.Flags.GetStringArray(name)
-	return v
-}
-
 func counted(n uint64, thing string) string {
 	if n != 1 {
 		thing += "s"

@@ -29,7 +29,7 @@ func status(_ context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	if flag(in, "json") {
+	if in.Set("json") {
 		return printJSON(in.Stdout, s)
 	}
 	_, err = fmt.Fprint(in.Stdout, statusText(s))
