@@ -90,7 +90,11 @@ func (c *call) worker() int {
 		for _, task := range tasks {
 			var pid int
 			b, _ := os.ReadFile(task)
-			if _, err := fmt.Sscan(string(b), &pid); err == nil {
+			if _, err := fmt.Sscan(string(b), &pid); err != nil {
+				continue
+			}
+			// Since Go 1.23 the first child of a process is none: os tries out pidfds with one that ends at once (checkPidfd).
+			if words, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && strings.Contains(string(words), "\x00--worker\x00") {
 				return pid
 			}
 		}
