@@ -42,7 +42,8 @@ func (s *session) choose(ctx context.Context, id string, slot Slot) (Activation,
 	}
 	if slot == s.obs.state.Current {
 		if s.tornRuns() { // a pending switch may be the way out
-			return Activation{}, fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written", slot).Then("install a complete update")
+			return Activation{}, fail.New(fail.Unavailable, "cannot activate slot %s: its root file system may be half written", slot).Of(ErrNotBootable).
+				Then("install a complete update")
 		}
 		if err := s.backend.CancelNext(ctx); err != nil { // whoever asked for it: a person names the slot that is to stay
 			return Activation{}, err

@@ -124,10 +124,8 @@ func (s *session) problems(ctx context.Context, scope Scope) []Problem {
 }
 
 func (s *session) checkLock(f *findings) {
-	if lock, err := s.m.Lock(context.Background(), lockPath, 0); errors.Is(err, device.ErrLocked) {
+	if s.m.Locked(lockPath) {
 		f.fromError("lock", "the lock", fail.New(fail.Busy, "another update or slot change is at work").Then("wait for it to end"))
-	} else if err == nil {
-		_ = lock.Unlock()
 	}
 }
 

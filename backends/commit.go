@@ -152,7 +152,7 @@ func (s *session) learnRunning() {
 func (s *session) refill(ctx context.Context) error {
 	if s.tornRuns() {
 		return fail.New(fail.Unavailable, "cannot accept slot %s: its root file system may be half written", s.obs.state.Current).
-			Then("run `tegra-bootctl activate %s` and reboot", s.obs.state.Current.Other())
+			Of(ErrNotBootable).Then("run `tegra-bootctl activate %s` and reboot", s.obs.state.Current.Other())
 	}
 	if !s.obs.state.withoutFallback() {
 		if err := s.backend.MarkBootable(ctx, s.obs.state.expectedRoot(s.obs.state.Current)); err != nil {

@@ -26,6 +26,8 @@ type Options struct {
 	// accepted with it.
 	Misconfigured error
 	ESPMountPoint string // "" looks
+	// LockPatience is how long a verb waits for another; 0 stands for 5 s.
+	LockPatience time.Duration
 }
 
 // Control owns the update in flight. Its verbs are what every front end calls; each may be interrupted anywhere and run again.
@@ -39,6 +41,9 @@ type Control struct {
 
 // New returns the Control of a machine.
 func New(m *device.Machine, backend Backend, stager FirmwareStager, opts Options, log *logrus.Entry) *Control {
+	if opts.LockPatience == 0 {
+		opts.LockPatience = lockPatience
+	}
 	return &Control{m: m, backend: backend, stager: stager, opts: opts, log: log}
 }
 
@@ -68,7 +73,7 @@ func (c *Control) begin(ctx context.Context) (*session, error) {
 
 // beginBoot is begin for the verbs of a boot, which have to judge a system that does not even mount the journal.
 func (c *Control) beginBoot(ctx context.Context) (*session, error) {
-	lock, err := c.m.Lock(ctx, lockPath, lockPatience)
+	lock, err := c.m.Lock(ctx, lockPath, c.opts.LockPatience)
 	if errors.Is(err, device.ErrLocked) {
 		return nil, fail.New(fail.Busy, "%w", err).Then("wait for the other update or slot change to end")
 	}

@@ -175,10 +175,10 @@ func (s *session) refuseForeignSwitchOf(other Slot) error {
 func (s *session) refuseFallback(other Slot) error {
 	mark := s.journal.mark(other)
 	if mark.Firmware == Dirty {
-		return fail.New(fail.Unavailable, "the firmware of slot %s may be half written", other)
+		return fail.New(fail.Unavailable, "the firmware of slot %s may be half written", other).Of(ErrDirtyFirmware)
 	}
 	if mark.Bad {
-		return fail.New(fail.Unavailable, "slot %s was marked bad while it ran", other)
+		return fail.New(fail.Unavailable, "slot %s was marked bad while it ran", other).Of(ErrNotBootable)
 	}
 	if s.obs.state.pinned() || mark.Rootfs == Whole {
 		return nil

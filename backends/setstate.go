@@ -167,12 +167,14 @@ func (s *session) refuseGood(ctx context.Context, slot Slot) error {
 func (s *session) refuseHalfWritten(slot Slot) error {
 	switch {
 	case s.journal.mark(slot).Rootfs == Torn:
-		return fail.New(fail.Unavailable, "cannot mark slot %s good: its root file system may be half written", slot).Then("install a complete update")
+		return fail.New(fail.Unavailable, "cannot mark slot %s good: its root file system may be half written", slot).Of(ErrNotBootable).
+			Then("install a complete update")
 	case s.journal.mark(slot).Lost:
 		return fail.New(fail.Unavailable, "cannot mark slot %s good: the journal was lost, and the firmware's status says that it is not bootable", slot).
-			Then("install a complete update")
+			Of(ErrNotBootable).Then("install a complete update")
 	case s.dirty(slot):
-		return fail.New(fail.Unavailable, "cannot mark slot %s good: its firmware may be half written", slot).Then("install firmware for it; that is the cure")
+		return fail.New(fail.Unavailable, "cannot mark slot %s good: its firmware may be half written", slot).Of(ErrDirtyFirmware).
+			Then("install firmware for it; that is the cure")
 	}
 	return nil
 }

@@ -120,11 +120,13 @@ func (s *session) stage(ctx context.Context, id string, candidate Candidate, ski
 func (s *session) rootUsable(slot Slot) error {
 	status := s.obs.state.Slots[slot].Status
 	if s.journal.mark(slot).Bad {
-		return fail.New(fail.Unavailable, "slot %s was marked bad", slot).Then("mark it good again, or install a complete root file system image")
+		return fail.New(fail.Unavailable, "slot %s was marked bad", slot).Of(ErrNotBootable).
+			Then("mark it good again, or install a complete root file system image")
 	}
 	switch s.journal.mark(slot).Rootfs {
 	case Torn:
-		return fail.New(fail.Unavailable, "the root file system of slot %s may be half written", slot).Then("install a complete root file system image")
+		return fail.New(fail.Unavailable, "the root file system of slot %s may be half written", slot).Of(ErrNotBootable).
+			Then("install a complete root file system image")
 	case Whole:
 		// A half-written chain keeps its slot at 0xFF by our own hand, and a capsule is its cure.
 		if status == nil || *status == StatusNormal || s.journal.mark(slot).Firmware == Dirty {
@@ -135,5 +137,6 @@ func (s *session) rootUsable(slot Slot) error {
 			return nil
 		}
 	}
-	return fail.New(fail.Unavailable, "the firmware's status says that slot %s is not bootable", slot).Then("install a complete root file system image")
+	return fail.New(fail.Unavailable, "the firmware's status says that slot %s is not bootable", slot).Of(ErrNotBootable).
+		Then("install a complete root file system image")
 }

@@ -23,6 +23,7 @@ type Status struct {
 	ESP        *string              `json:"esp"`              // where capsules go, and, in words, what could not be verified about it
 	Launcher   *string              `json:"launcher"`         // path of L4TLauncher on the ESP, which is not redundant and not updated
 	Journal    string               `json:"journal"`          // folder
+	Committed  bool                 `json:"committed"`        // the running slot is accepted, in this boot
 }
 
 // Board names the hardware.
@@ -40,6 +41,7 @@ type SlotStatus struct {
 	FirmwareDirty bool             `json:"firmware_dirty"`
 	Rootfs        Integrity        `json:"rootfs"`
 	Mounted       bool             `json:"mounted"` // its root file system is mounted at /
+	Device        *string          `json:"device"`  // of its root file system
 }
 
 // UpdateStatus is the update in flight, or how the last one ended.
@@ -59,14 +61,20 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 	if err != nil {
 		return Status{}, err
 	}
-	st := Status{Backend: c.backend.Name(), Redundancy: s.obs.state.Redundancy, Slots: map[Slot]*SlotStatus{}, Journal: s.journal.where}
+	return s.status(ctx), nil
+}
+
+func (s *session) status(ctx context.Context) Status {
+	st := Status{Backend: s.backend.Name(), Redundancy: s.obs.state.Redundancy, Slots: map[Slot]*SlotStatus{}, Journal: s.journal.where}
 	st.Board = s.board()
+	st.Committed = s.m.Exists(committedPath)
 	st.Current = slotOrNil(s.obs.state.Current)
 	st.Next = slotOrNil(s.next())
 	st.Update = UpdateStatus{State: Idle}
 	if u := s.journal.doc.Update; u != nil {
 		st.Update = UpdateStatus{State: u.State, Target: slotOrNil(u.Target), Firmware: u.firmwareVersion(), Boots: u.Boots, ID: u.ID, Reason: u.Reason, NextStep: u.NextStep}
 	}
+	var err error
 	if st.Verdict, err = s.judge(ctx); err != nil {
 		st.Verdict = Verdict{Outcome: NoOutcome, Reason: err.Error()}
 	}
@@ -88,7 +96,7 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	st.Problems = s.problems(ctx, Scope{})
-	return st, nil
+	return st
 }
 
 // next is the slot that boots next: with a capsule armed that is the target although no switch is pending.
@@ -109,6 +117,9 @@ func (s *session) slotStatus(slot Slot, v Verdict) *SlotStatus {
 	st := &SlotStatus{
 		Retries: have.Retries, Firmware: have.Firmware, FirmwareDirty: mark.Firmware == Dirty && !applied,
 		Rootfs: mark.Rootfs, Mounted: s.obs.root == slot,
+	}
+	if p, err := FindPartition(s.m, slot, "APP"); err == nil {
+		st.Device = &p.Device
 	}
 	bootable := have.Status != nil && *have.Status != StatusUnbootable && (have.Retries == nil || *have.Retries > 0)
 	switch {

@@ -22,10 +22,10 @@ func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) 
 		}
 	case u.Images["APP"] == nil && (!u.RootUsable || len(u.Images) == 0 && s.rootUsable(target) != nil): // somebody may have marked it since
 		return fail.New(fail.Unavailable, "cannot activate slot %s: the update brings no root file system, and the one there may be half written or is marked unbootable", target).
-			Then("add a root file system image to the update")
+			Of(ErrNotBootable).Then("add a root file system image to the update")
 	case u.missingPart(s.journal.mark(target).Parts) != "":
 		return fail.New(fail.Unavailable, "cannot activate slot %s: its partition %s may be half written, and the update does not bring it",
-			target, u.missingPart(s.journal.mark(target).Parts)).Then("add that image to the update")
+			target, u.missingPart(s.journal.mark(target).Parts)).Of(ErrNotBootable).Then("add that image to the update")
 	}
 	if u.inFlight() && u.capsule() != nil {
 		a.Firmware = u.firmwareVersion()
@@ -43,7 +43,7 @@ func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) 
 // refuseChain says why a slot must not boot with the firmware that it has; nil if it may.
 func (s *session) refuseChain(target Slot) error {
 	if s.dirty(target) {
-		return fail.New(fail.Unavailable, "its firmware may be half written").Then("install firmware for it; that is the cure")
+		return fail.New(fail.Unavailable, "its firmware may be half written").Of(ErrDirtyFirmware).Then("install firmware for it; that is the cure")
 	}
 	have, running := s.obs.state.Slots[target].Firmware, s.obs.state.Slots[s.obs.state.Current].Firmware
 	if have != nil && running != nil && *have < *running && !s.opts.AllowOlderChain {

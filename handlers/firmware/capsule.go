@@ -23,11 +23,10 @@ import (
 
 // Names on the ESP. The firmware takes any name in its folder; TEGRA_BL.Cap is NVIDIA's.
 const (
-	stagingFolder  = "EFI/tegra-ota"
-	stagedName     = "staged.cap"
-	incomingName   = "incoming.tmp"
-	firmwareFolder = "EFI/UpdateCapsule"
-	armedName      = "TEGRA_BL.Cap"
+	stagingFolder = "EFI/tegra-ota"
+	stagedName    = "staged.cap"
+	incomingName  = "incoming.tmp"
+	armedName     = "TEGRA_BL.Cap"
 )
 
 // fileCapsule is OsIndications bit 2, EFI_OS_INDICATIONS_FILE_CAPSULE_DELIVERY_SUPPORTED (UEFI 2.10, 8.5.4).
@@ -62,7 +61,7 @@ func (s *Stager) places() (places, error) {
 	if err != nil {
 		return places{}, err
 	}
-	p := places{mount: e.MountPoint, staging: path.Join(e.MountPoint, stagingFolder), folder: path.Join(e.MountPoint, firmwareFolder)}
+	p := places{mount: e.MountPoint, staging: path.Join(e.MountPoint, stagingFolder), folder: path.Join(e.MountPoint, esp.Capsules)}
 	p.staged, p.incoming, p.armed = path.Join(p.staging, stagedName), path.Join(p.staging, incomingName), path.Join(p.folder, armedName)
 	return p, nil
 }

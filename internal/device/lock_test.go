@@ -86,3 +86,47 @@ func TestLockFollowsNoLink(t *testing.T) {
 		t.Error("a lock that is a link was followed")
 	}
 }
+
+// Asking whether the lock is held must not look like holding it: a check that meets another check would call the device busy.
+func TestLockedIsNoLock(t *testing.T) {
+	root := t.TempDir()
+	m := device.New(root)
+	if m.Locked("/run/lock/tegra-ota") {
+		t.Error("locked before there is a lock")
+	}
+	release := hold(t, root)
+	if !m.Locked("/run/lock/tegra-ota") {
+		t.Error("held by another process, and not seen")
+	}
+	release()
+	ask := func(stop <-chan struct{}, seen chan<- int) {
+		for n := 0; ; {
+			select {
+			case <-stop:
+				seen <- n
+				return
+			default:
+				if m.Locked("/run/lock/tegra-ota") {
+					n++
+				}
+			}
+		}
+	}
+	stop, seen := make(chan struct{}), make(chan int)
+	go ask(stop, seen)
+	go ask(stop, seen)
+	time.Sleep(200 * time.Millisecond)
+	close(stop)
+	if n := <-seen + <-seen; n > 0 {
+		t.Errorf("those who ask took each other for a holder %d times", n)
+	}
+	stop = make(chan struct{})
+	go ask(stop, seen)
+	for i := 0; i < 3; i++ { // one who asks all the time does not keep out one who takes it
+		l, err := m.Lock(context.Background(), "/run/lock/tegra-ota", 5*time.Second)
+		must(t, err)
+		must(t, l.Unlock())
+	}
+	close(stop)
+	<-seen
+}

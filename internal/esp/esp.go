@@ -20,6 +20,9 @@ import (
 // Points are where systems mount it, in the order they are looked at: stock L4T and OE4T; older OE4T and Mender; systemd.
 var Points = []string{"/boot/efi", "/opt/nvidia/esp", "/efi", "/boot"}
 
+// Capsules is the folder on it in which the firmware looks for capsules (UEFI 2.10, 8.5.5).
+const Capsules = "EFI/UpdateCapsule"
+
 // ESP is the EFI system partition, mounted.
 type ESP struct {
 	MountPoint string // "/boot/efi"

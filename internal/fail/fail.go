@@ -60,6 +60,7 @@ type Error struct {
 	Code Code
 	Err  error
 	Next string
+	kind error
 }
 
 // New returns an error with a code; the format takes %w like fmt.Errorf.
@@ -72,6 +73,16 @@ func (e *Error) Then(format string, args ...any) *Error {
 	e.Next = fmt.Sprintf(format, args...)
 	return e
 }
+
+// Of says what kind of failure this is, where a code is too coarse for a caller, and returns the same error; errors.Is finds
+// the kind, and the text does not show it.
+func (e *Error) Of(kind error) *Error {
+	e.kind = kind
+	return e
+}
+
+// Is says whether the target is this error's kind.
+func (e *Error) Is(target error) bool { return e.kind != nil && e.kind == target }
 
 // Error returns the cause and, where there is one, the next step behind a semicolon.
 func (e *Error) Error() string {
