@@ -94,7 +94,7 @@ func (o *Observer) arrive() {
 		}
 	} else {
 		after.Status, after.Known = r.status, true
-		o.trouble.learn(r.status)
+		o.stale = o.trouble.learn(r.status) || o.stale
 	}
 	o.follow(r.places)
 	var happened []Occurrence

@@ -70,7 +70,9 @@ func compare(before, after backends.Status) []Occurrence {
 }
 
 // arriving says that parts of an update come in, or could.
-func arriving(s backends.UpdateState) bool { return s == backends.Installing || s == backends.StagedAll }
+func arriving(s backends.UpdateState) bool {
+	return s == backends.Installing || s == backends.StagedAll
+}
 
 // ended says how an install ended that no updater tells of, by its journal; ok is false if it did not end between the readings.
 func ended(before, after backends.UpdateStatus) (o Occurrence, ok bool) {

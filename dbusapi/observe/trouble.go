@@ -4,11 +4,12 @@ import "github.com/tegra-ota/tegra-ota/backends"
 
 // trouble is what is wrong, by whom it concerns.
 type trouble struct {
-	device  error  // the device cannot be read
-	watch   error  // changes are not noticed
-	journal string // the journal cannot be trusted
-	failed  string // why the last install failed
-	unseen  map[string]string
+	device    error  // the device cannot be read
+	watch     error  // changes are not noticed
+	journal   string // the journal cannot be trusted
+	suspected string // as journal, seen once
+	failed    string // why the last install failed
+	unseen    map[string]string
 }
 
 // text is the one sentence for people: what hides the truth comes before what went wrong.
@@ -31,16 +32,23 @@ func (t *trouble) text() string {
 	return ""
 }
 
-// learn takes over what a reading says.
-func (t *trouble) learn(st backends.Status) {
-	t.device, t.journal = nil, ""
+// learn takes over what a reading says; again asks for another one. Readings take no lock, so one in the middle of a verb may find
+// the journal half changed: what is wrong with it is believed when nobody is at work, and when it is seen twice.
+func (t *trouble) learn(st backends.Status) (again bool) {
+	t.device = nil
+	reason := ""
 	for _, p := range st.Problems {
-		if p.Check == "journal" {
-			t.journal = p.Reason
-			if p.NextStep != "" {
-				t.journal += "; " + p.NextStep
-			}
-			return
+		switch {
+		case p.Check == "lock":
+			return false // a change follows
+		case p.Check == "journal" && reason == "":
+			reason = p.Reason
 		}
 	}
+	again = reason != "" && reason != t.suspected
+	t.suspected = reason
+	if !again {
+		t.journal = reason
+	}
+	return again
 }
