@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sort"
 	"strings"
 	"syscall"
@@ -12,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // TestUnprivileged: since 1.11 RAUC's command line calls get-current as the user who typed it.
@@ -167,10 +168,7 @@ func TestTiming(t *testing.T) {
 			t.Errorf("%s takes %v; RAUC's main loop stands still meanwhile", call, took)
 		}
 	}
-	t.Log(b.String())
-	if folder := os.Getenv("TEGRA_OTA_CUTS"); folder != "" {
-		write(t, filepath.Join(folder, "rauc-timing.txt"), []byte(b.String()))
-	}
+	orintest.Publish(t, "rauc-timing", b.String())
 }
 
 // timed is how often each call is measured.

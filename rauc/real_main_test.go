@@ -80,7 +80,7 @@ func makeInstall() error {
 	sources := filepath.Join(suite.dir, "source")
 	// Reading all of it in this process tells go test that a cached result is stale when a file changes.
 	for _, name := range []string{".ci", "Makefile", "go.mod", "go.sum",
-		"backends", "cmd", "examples", "formats", "handlers", "init", "internal", "rauc", "swdesc"} {
+		"backends", "cmd", "dbusapi", "examples", "formats", "handlers", "init", "internal", "rauc", "swdesc"} {
 		if err := copyTree(filepath.Join(suite.source, name), filepath.Join(sources, name)); err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
 )
 
 // peak is how much memory swdesc may use, in bytes, whatever the size of the images.
@@ -57,11 +59,8 @@ component = [{ type = "rootfs", file = "APP.img" }, { type = "file", file = "mod
 	ours, memory := in(filepath.Join(suite.bin, "swdesc"), "pack", "release.toml", "-o", "ours.swu")
 	text := fmt.Sprintf("swdesc pack, %d MiB: %.2f s; sha256sum %.2f s and cpio -o -H crc %.2f s: ratio %.2f; peak memory %d of %d MiB\n", *size,
 		ours.Seconds(), sum.Seconds(), archive.Seconds(), ours.Seconds()/(sum+archive).Seconds(), memory>>20, peak>>20)
-	t.Log(text)
+	orintest.Publish(t, "swdesc-speed", text)
 	if memory > peak {
 		t.Errorf("swdesc used %d bytes, want at most %d", memory, peak)
-	}
-	if folder := os.Getenv("TEGRA_OTA_CUTS"); folder != "" {
-		write(t, filepath.Join(folder, "swdesc-speed.txt"), []byte(text))
 	}
 }

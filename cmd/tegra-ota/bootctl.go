@@ -59,7 +59,7 @@ func controlVerbs() []cli.Verb {
 		},
 		{Name: "abort", Summary: "give up the update in flight", Run: abort},
 		{Name: "verdict", Synopsis: "[--json]", Summary: "say what the last boot did with the update", Flags: jsonFlag, Run: verdict},
-		raucConfigVerb(),
+		raucConfigVerb(), monitorVerb(),
 	}
 }
 

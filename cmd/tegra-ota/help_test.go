@@ -39,10 +39,11 @@ func TestHelpIsComplete(t *testing.T) {
 			"get-primary", "set-primary", "get-state", "set-state", "get-current", "pre-install", "post-install", "system-info",
 		},
 		"tegra-bootctl": {
-			"status", "check", "activate", "commit", "rollback", "abort", "verdict", "rauc-config",
+			"status", "check", "activate", "commit", "rollback", "abort", "verdict", "rauc-config", "monitor",
 			"get-number-slots", "get-current-slot", "set-active-boot-slot", "dump-slots-info", "verify", "mark-boot-successful", "set-slot-as-unbootable",
 			"is-slot-bootable", "is-slot-marked-successful", "get-suffix", "is-rootfs-ab-enabled", "is-unified-enabled", "set-SR-BR",
 		},
+		"tegra-slotd": nil,
 	}
 	for program, verbs := range want {
 		help := mustSucceed(t, nil, program, "--help")
@@ -92,7 +93,7 @@ func TestHelpIsComplete(t *testing.T) {
 	if v := mustSucceed(t, nil, "tegra-ota", "--version"); v != "tegra-ota development\n" {
 		t.Errorf("%q", v)
 	}
-	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-boot-handler"} {
+	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-boot-handler", "tegra-slotd"} {
 		if !strings.Contains(mustSucceed(t, nil, "tegra-ota", "--help"), name) {
 			t.Errorf("tegra-ota --help lacks %s", name)
 		}

@@ -1,5 +1,5 @@
 // Command tegra-ota holds every executable that runs on the device: tegra-bup, tegra-image, tegra-bootctl,
-// tegra-boot-verify and tegra-boot-handler.
+// tegra-boot-verify, tegra-boot-handler and tegra-slotd.
 //
 // The name it is called by decides which one it is; called as tegra-ota, its first argument does. One binary carries the run
 // time and the libraries once, which matters on a root file system that exists twice.
@@ -19,7 +19,7 @@ import (
 
 // programs are the executables, in the order help lists them.
 func programs() []cli.Program {
-	return []cli.Program{bupProgram(), imageProgram(), bootctlProgram(), bootVerifyProgram(), bootHandlerProgram()}
+	return []cli.Program{bupProgram(), imageProgram(), bootctlProgram(), bootVerifyProgram(), bootHandlerProgram(), slotdProgram()}
 }
 
 func main() { os.Exit(run()) }

@@ -12,8 +12,14 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
+// slotdPatience is how long a verb over D-Bus waits for another one: its client waits for an answer.
+const slotdPatience = time.Second
+
 // newControl wires the device's backend and stager into Control.
-func newControl(in *cli.Invocation) (*backends.Control, error) {
+func newControl(in *cli.Invocation) (*backends.Control, error) { return newPatientControl(in, 0) }
+
+// newPatientControl is newControl for a caller who does not wait as long as usual for another verb's end.
+func newPatientControl(in *cli.Invocation, patience time.Duration) (*backends.Control, error) {
 	c, chipErr := chip.Detect(in.Machine)
 	if in.Config.Backend == "" {
 		if chipErr != nil {
@@ -40,6 +46,7 @@ func newControl(in *cli.Invocation) (*backends.Control, error) {
 		JournalFolder:        in.Config.Journal.Path,
 		ESPMountPoint:        in.Config.ESP.MountPoint,
 		Misconfigured:        in.ConfigErr,
+		LockPatience:         patience,
 	}, in.Log), nil
 }
 

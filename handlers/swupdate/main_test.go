@@ -90,7 +90,7 @@ func programs(t *testing.T) {
 			return
 		}
 		suite.orin = filepath.Join(bin, "virtual-orin")
-		for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify"} {
+		for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-slotd"} {
 			if suite.buildErr = os.Symlink(filepath.Join(bin, "tegra-ota"), filepath.Join(suite.libexec, name)); suite.buildErr != nil {
 				return
 			}
@@ -104,7 +104,7 @@ func programs(t *testing.T) {
 // sources looks at every file the executables are built from: go test then knows that a cached result is stale when one
 // changes, although they are built by another process.
 func sources() error {
-	for _, folder := range []string{"backends", "cmd", "formats", "handlers", "internal", "examples", "init", "swdesc"} {
+	for _, folder := range []string{"backends", "cmd", "dbusapi", "formats", "handlers", "internal", "examples", "init", "swdesc"} {
 		err := filepath.WalkDir(filepath.Join(suite.glue, "..", "..", folder), func(path string, entry fs.DirEntry, err error) error {
 			if err == nil && !entry.IsDir() {
 				_, err = os.Stat(path)

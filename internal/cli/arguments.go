@@ -82,6 +82,14 @@ func (p Program) valued() map[string]bool {
 	return names
 }
 
+// only is the verb of a program that does one thing and has no word for it; nil for any other.
+func (p Program) only() *Verb {
+	if len(p.Verbs) == 1 && p.Verbs[0].Name == "" {
+		return &p.Verbs[0]
+	}
+	return nil
+}
+
 // ReadsStdin says whether a call reads stdin: its verb may, and its arguments name no file. A call that is wrong or asks for
 // help does not.
 func (p Program) ReadsStdin(args []string) bool {

@@ -133,6 +133,12 @@ func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), 
 func run(ctx context.Context, env Env, p Program, c *common) error {
 	name, rest := p.split(env.Args)
 	verb := p.find(name)
+	if p.only() != nil {
+		name, rest, verb = "", env.Args, p.only()
+		if len(rest) == 1 && rest[0] == "help" {
+			name = rest[0]
+		}
+	}
 	flags := p.flags(verb, c)
 	if err := flags.Parse(rest); err != nil {
 		return fail.New(fail.Usage, "cannot understand the arguments: %s", flagProblem(err)).Then("%s --help lists them", p.Name)
@@ -144,7 +150,7 @@ func run(ctx context.Context, env Env, p Program, c *common) error {
 	case c.help, name == "help":
 		_, err := io.WriteString(env.Stdout, p.help(verb, flags))
 		return err
-	case name == "":
+	case verb == nil && name == "":
 		_, _ = io.WriteString(env.Stderr, p.help(nil, flags))
 		return fail.New(fail.Usage, "cannot run without a verb")
 	case verb == nil:

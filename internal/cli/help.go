@@ -10,6 +10,11 @@ import (
 // help prints one verb, or the whole program.
 func (p Program) help(verb *Verb, flags *pflag.FlagSet) string {
 	var b strings.Builder
+	if verb != nil && verb == p.only() {
+		fmt.Fprintf(&b, "%s: %s\n\nusage: %s\n\n%s\n\nflags:\n%s\n%s", p.Name, p.Summary,
+			strings.TrimSpace(p.Name+" "+verb.Synopsis), strings.TrimSpace(p.Help), flags.FlagUsages(), ExitCodes)
+		return b.String()
+	}
 	if verb != nil {
 		fmt.Fprintf(&b, "%s %s: %s\n\nusage: %s\n\n", p.Name, verb.Name, verb.Summary,
 			strings.TrimSpace(p.Name+" "+verb.Name+" "+verb.Synopsis))

@@ -34,6 +34,7 @@ type Config struct {
 	Firmware   Firmware `toml:"firmware"`
 	ESP        ESP      `toml:"esp"`
 	RAUC       RAUC     `toml:"rauc"`
+	DBus       DBus     `toml:"dbus"`
 }
 
 // Journal says where the record of the update in flight lies.
@@ -78,6 +79,14 @@ type RAUC struct {
 	Slots []string `toml:"slots" validate:"len=2,unique,dive,required,excludesall= \t\n\r\v\f"`
 }
 
+// DBus governs tegra-slotd.
+type DBus struct {
+	// Group may change slots over D-Bus beside root; "" for nobody. The bus's own policy has to name the same one.
+	Group string `toml:"group"`
+	// SWUpdateProgress are the sockets on which SWUpdate may tell its progress; none to look for none.
+	SWUpdateProgress []string `toml:"swupdate_progress" validate:"dive,startswith=/"`
+}
+
 // Duration is a time.Duration written as "60s" in TOML.
 type Duration time.Duration
 
@@ -98,7 +107,9 @@ func Default() Config {
 		RebootCommand: []string{"/usr/bin/systemctl", "reboot"},
 		HealthFolder:  "/etc/tegra-ota/health.d",
 		HealthTimeout: Duration(60 * time.Second),
-	}, RAUC: RAUC{Bootnames: []string{"A", "B"}, Slots: []string{"rootfs.0", "rootfs.1"}}}
+	}, RAUC: RAUC{Bootnames: []string{"A", "B"}, Slots: []string{"rootfs.0", "rootfs.1"}},
+		// SWUpdate listens in /run/swupdate from 2025.12 on, where that can be written, and in /tmp before (core/util.c).
+		DBus: DBus{Group: "tegra-ota", SWUpdateProgress: []string{"/run/swupdate/swupdateprog", "/tmp/swupdateprog"}}}
 }
 
 // Load reads the device's own file. Where there is none, the configuration is the default.

@@ -55,6 +55,9 @@ mount_point = "/efi"
 [rauc]
 bootnames = ["system0", "system1"]
 slots = ["os.0", "os.1"]
+[dbus]
+group = "updaters"
+swupdate_progress = ["/run/progress"]
 `, config.Config{
 			Backend: "efivar", NVBootctrl: "/opt/nvbootctrl", Journal: config.Journal{Path: "/persist"},
 			Boot: config.Boot{
@@ -63,6 +66,7 @@ slots = ["os.0", "os.1"]
 			},
 			Firmware: config.Firmware{CapsuleTrust: "/etc/trust.pem", AllowOlderChain: true}, ESP: config.ESP{MountPoint: "/efi"},
 			RAUC: config.RAUC{Bootnames: []string{"system0", "system1"}, Slots: []string{"os.0", "os.1"}},
+			DBus: config.DBus{Group: "updaters", SWUpdateProgress: []string{"/run/progress"}},
 		}},
 		{"RAUC's bootnames alone", "[rauc]\nbootnames = ['slot-ä', 'B']\n", with(func(c *config.Config) {
 			c.RAUC.Bootnames = []string{"slot-ä", "B"}
@@ -119,6 +123,8 @@ func TestLoadRefuses(t *testing.T) {
 		{"a word for both bootnames", "[rauc]\nbootnames = \"AB\"\n", "/c.toml"},
 		{"numbers for bootnames", "[rauc]\nbootnames = [0, 1]\n", "/c.toml"},
 		{"a misspelt key", "[rauc]\nbootname = [\"A\", \"B\"]\n", `/c.toml:2:1: unknown key "rauc.bootname"`},
+		{"a relative socket", "[dbus]\nswupdate_progress = [\"progress\"]\n", "/c.toml: dbus.swupdate_progress[0] = progress must be an absolute path"},
+		{"a group that is a number", "[dbus]\ngroup = 7\n", "/c.toml"},
 		// Run prefixes the root, so a bare name would be looked for in / and fail only when a roll-back needs it.
 		{"a program without its path", "[boot]\nreboot_command = [\"reboot\"]\n", "boot.reboot_command[0] = reboot must be an absolute path"},
 	} {

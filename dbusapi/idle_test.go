@@ -1,0 +1,122 @@
+package dbusapi_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/tegra-ota/tegra-ota/internal/orintest"
+)
+
+// idling is how long the service is watched doing nothing.
+const idling = 60 * time.Second
+
+// The aim for memory at rest, in kilobytes.
+const restingMemory = 15 << 10
+
+// runtimeCalls are what Go's runtime does by itself (runtime/proc.go): sysmon, its monitor thread, wakes once in a minute, looks for
+// something to do for one nanosleep, and sleeps again in a futex with that timeout.
+var runtimeCalls = regexp.MustCompile(`^(nanosleep\(\{tv_sec=0, tv_nsec=[0-9]+\}, NULL\) = 0` +
+	`|futex\(0x[0-9a-f]+, FUTEX_WAIT_PRIVATE, 0, \{tv_sec=60, tv_nsec=0\}.*|.* = -1 ETIMEDOUT \(Connection timed out\))$`)
+
+// TestIdle: while nothing happens, from 10 s after the start on, no timer of ours fires and nothing of ours runs.
+func TestIdle(t *testing.T) {
+	r := started(t)
+	r.is("CurrentSlot", `s "A"`)
+	time.Sleep(10 * time.Second)
+	pid := r.slotd.Process.Pid
+	before := processorTime(t, pid)
+	file := filepath.Join(r.tmp, "strace")
+	trace := exec.Command("strace", "-f", "-qq", "-o", file, "-p", fmt.Sprint(pid))
+	if err := trace.Start(); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(idling)
+	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = trace.Wait() // it ends with the signal that it got
+	ours, theirs := traced(t, file)
+	if len(ours) > 0 {
+		t.Errorf("tegra-slotd woke up:\n%s", strings.Join(ours, "\n"))
+	}
+	used := processorTime(t, pid) - before
+	if used > 1 { // one tick of 10 ms, which may be strace's doing
+		t.Errorf("%d ticks of processor time", used)
+	}
+	memory := resident(t, pid)
+	if memory > restingMemory {
+		t.Errorf("%d kB are resident, more than %d", memory, restingMemory)
+	}
+	// It still lives.
+	r.run("tegra-bootctl", "activate", "other")
+	r.is("NextSlot", `s "B"`)
+	orintest.Publish(t, "slotd-idle", fmt.Sprintf("tegra-slotd, idle for %v: %d system calls of its own, %d of Go's runtime, %d ticks of processor time, %d kB resident (aim: 0, -, 0, %d)\n",
+		idling, len(ours), theirs, used, memory, restingMemory))
+}
+
+// traced reads what strace wrote: calls that were entered, by whose they are. What was under way before it came does not count, and
+// is not shown as entered.
+func traced(t *testing.T, file string) (ours []string, theirs int) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocked := map[string]bool{} // threads whose first line shows the call that they were in
+	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		pid, call, _ := strings.Cut(line, " ")
+		call = strings.TrimSpace(call)
+		switch {
+		case !blocked[pid] && strings.HasSuffix(call, "<unfinished ...>") || !blocked[pid] && strings.HasSuffix(call, "<detached ...>"):
+		case strings.HasSuffix(call, "<detached ...>") && !strings.Contains(call, "tv_sec=60"):
+		case runtimeCalls.MatchString(strings.TrimSuffix(call, " <detached ...>")):
+			theirs++
+		default:
+			ours = append(ours, line)
+		}
+		blocked[pid] = true
+	}
+	if len(blocked) == 0 {
+		t.Fatal("strace saw no thread")
+	}
+	return ours, theirs
+}
+
+// processorTime is what a process has used, in ticks of 10 ms (proc(5), utime and stime).
+func processorTime(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	user, err1 := strconv.Atoi(fields[11])
+	system, err2 := strconv.Atoi(fields[12])
+	if err1 != nil || err2 != nil {
+		t.Fatalf("cannot read %q", b)
+	}
+	return user + system
+}
+
+// resident is a process's VmRSS in kilobytes.
+func resident(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`).FindStringSubmatch(string(b))
+	if m == nil {
+		t.Fatalf("no VmRSS:\n%s", b)
+	}
+	n, _ := strconv.Atoi(m[1])
+	return n
+}

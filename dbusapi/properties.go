@@ -1,0 +1,71 @@
+package dbusapi
+
+import (
+	"github.com/godbus/dbus/v5"
+
+	"github.com/tegra-ota/tegra-ota/backends"
+)
+
+// propertyMethods are org.freedesktop.DBus.Properties. godbus's own tells one change at a time; here a client that is told of a
+// new NextSlot has been told of the new UpdateState with it.
+func (s *Service) propertyMethods(own string, read func() values) iface {
+	find := func(name string) (values, error) {
+		switch name {
+		case own, "":
+			return read(), nil
+		case properties, introspectable, objectManager, "org.freedesktop.DBus.Peer":
+			return values{}, nil
+		}
+		return nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownInterface", []any{"there is no interface " + name + " here"})
+	}
+	return iface{
+		"Get": s.method("ss", func(c *call) ([]any, error) {
+			all, err := find(c.text(0))
+			if err != nil {
+				return nil, err
+			}
+			v, ok := all[c.text(1)]
+			if !ok {
+				return nil, unknownProperty(c.text(1))
+			}
+			return []any{v}, nil
+		}),
+		"GetAll": s.method("s", func(c *call) ([]any, error) {
+			all, err := find(c.text(0))
+			return []any{all}, err
+		}),
+		"Set": s.method("ssv", func(c *call) ([]any, error) {
+			if _, ok := read()[c.text(1)]; !ok {
+				return nil, unknownProperty(c.text(1))
+			}
+			return nil, dbus.NewError("org.freedesktop.DBus.Error.PropertyReadOnly", []any{"the property " + c.text(1) + " cannot be set; see the methods"})
+		}),
+	}
+}
+
+func unknownProperty(name string) error {
+	return dbus.NewError("org.freedesktop.DBus.Error.UnknownProperty", []any{"there is no property " + name + " here"})
+}
+
+// managed answers GetManagedObjects: both slots, always; nothing is added or removed while we run.
+func (s *Service) managed(*call) ([]any, error) {
+	now := s.snapshot.Load()
+	all := map[dbus.ObjectPath]map[string]values{}
+	for _, slot := range backends.Slots {
+		all[slotPath(slot)] = map[string]values{slotInterface: now.slots[slot], properties: {}, introspectable: {}}
+	}
+	return []any{all}, nil
+}
+
+// tell emits what changed, one signal for each object.
+func (s *Service) tell(conn *dbus.Conn, before, after snapshot) {
+	emit := func(path dbus.ObjectPath, name string, changed values) {
+		if len(changed) > 0 {
+			s.emit(conn, path, properties+".PropertiesChanged", name, changed, []string{})
+		}
+	}
+	emit(managerPath, managerInterface, changes(before.manager, after.manager))
+	for _, slot := range backends.Slots {
+		emit(slotPath(slot), slotInterface, changes(before.slots[slot], after.slots[slot]))
+	}
+}
