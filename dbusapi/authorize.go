@@ -53,7 +53,7 @@ func (g guard) alternative() string {
 	return ", or the group " + g.group
 }
 
-func deny(text string) error { return dbus.NewError(accessDenied, []any{text}) }
+func deny(text string) error { return dbus.NewError(accessDenied, []any{valid(text)}) }
 
 // caller is who the bus says has sent a message.
 type caller struct {

@@ -57,5 +57,5 @@ func named(err error) *dbus.Error {
 }
 
 func newError(name, text string) *dbus.Error {
-	return dbus.NewError(BusName+".Error."+name, []any{text})
+	return dbus.NewError(BusName+".Error."+name, []any{valid(text)})
 }

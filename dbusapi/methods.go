@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"github.com/godbus/dbus/v5"
-
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/dbusapi/observe"
 )
@@ -106,8 +104,8 @@ func (s *Service) check(c *call) ([]any, error) {
 	all := []values{}
 	for _, p := range problems {
 		all = append(all, values{
-			"check": dbus.MakeVariant(p.Check), "severity": dbus.MakeVariant(string(p.Severity)),
-			"reason": dbus.MakeVariant(p.Reason), "next_step": dbus.MakeVariant(p.NextStep),
+			"check": text(p.Check), "severity": text(string(p.Severity)),
+			"reason": text(p.Reason), "next_step": text(p.NextStep),
 		})
 	}
 	return []any{all}, nil

@@ -12,6 +12,12 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/bustest"
 )
 
+// What make install copies as it is.
+const (
+	shippedPolicy  = "../init/dbus/" + busName + ".conf"
+	shippedExample = "../examples/dbus/polkit.conf"
+)
+
 // everybody lists what the bus lets everybody call: what changes nothing. All else that the XML has, or will have, takes root or
 // the group; who adds a method decides here.
 var everybody = []string{
@@ -46,23 +52,19 @@ type stage struct {
 	all     map[string][]method
 }
 
-// newStage uses the policy that is installed, with the group renamed to one that this machine has, and more files where given.
+// newStage uses the policy that is shipped, with the group renamed to one that this machine has, and more files where given.
 func newStage(t *testing.T, rename bool, more ...string) *stage {
 	t.Helper()
-	prefix := filepath.Join(makeInstall(t, "/usr"), "usr")
-	file := filepath.Join(prefix, policyFile)
+	file := shippedPolicy
 	if rename {
 		text := textOf(t, file)
 		if strings.Count(text, `group="tegra-ota"`) != 1 {
 			t.Fatalf("%s has not one policy for the group", file)
 		}
+		file = filepath.Join(t.TempDir(), "policy.conf")
 		putText(t, file, strings.Replace(text, `group="tegra-ota"`, `group="games"`, 1))
 	}
-	files := []string{file}
-	for _, m := range more {
-		files = append(files, filepath.Join(prefix, m))
-	}
-	s := &stage{bus: bustest.Start(t, bustest.Options{Policies: files}), all: interfaces(t)}
+	s := &stage{bus: bustest.Start(t, bustest.Options{Policies: append([]string{file}, more...)}), all: interfaces(t)}
 	for name, methods := range standard {
 		s.all[name] = methods
 	}
@@ -137,7 +139,7 @@ func TestWhoMayCall(t *testing.T) {
 		{"root, where there is no such group", newStage(t, false), user{}, func(string) bool { return false }},
 		{"a member of another group, where there is no such group", newStage(t, false), member, func(m string) bool { return !open[m] }},
 		// The stand-in asks nobody, which the service does.
-		{"nobody, with the example for polkit", newStage(t, true, polkitExample), nobody,
+		{"nobody, with the example for polkit", newStage(t, true, shippedExample), nobody,
 			func(m string) bool { return !open[m] && !strings.HasPrefix(m, busName+".") }},
 	}
 	for _, c := range cases {
@@ -175,9 +177,8 @@ func TestOtherClients(t *testing.T) {
 
 // TestRulesAreNarrow: each rule allows, names the service, and says that it is about calls.
 func TestRulesAreNarrow(t *testing.T) {
-	prefix := filepath.Join(makeInstall(t, "/usr"), "usr")
-	for _, file := range []string{policyFile, polkitExample} {
-		for _, p := range policies(t, filepath.Join(prefix, file)) {
+	for _, file := range []string{shippedPolicy, shippedExample} {
+		for _, p := range policies(t, file) {
 			if len(p.Deny) > 0 {
 				t.Errorf("%s denies; it is the system bus that denies what nothing allows: %+v", file, p.Deny)
 			}

@@ -70,6 +70,11 @@ func TestMakeInstallBus(t *testing.T) {
 			t.Errorf("%s names /usr/libexec, though PREFIX is /opt/ota", file)
 		}
 	}
+	for file, source := range map[string]string{policyFile: shippedPolicy, polkitExample: shippedExample} {
+		if d := cmp.Diff(textOf(t, source), textOf(t, filepath.Join(dest, "opt/ota", file))); d != "" {
+			t.Errorf("%s (-source +installed):\n%s", file, d)
+		}
+	}
 	if to, err := os.Readlink(filepath.Join(dest, "opt/ota/libexec/tegra-ota/tegra-slotd")); err != nil || to != "tegra-ota" {
 		t.Errorf("tegra-slotd leads to %q, %v; want the relative tegra-ota", to, err)
 	}

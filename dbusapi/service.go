@@ -101,14 +101,14 @@ func occurrence(o observe.Occurrence, state observe.State) (name string, args []
 	switch o.Kind {
 	case observe.Finished:
 		details := pendingValues(state.Status.Update)
-		details["updater"], details["reason"] = dbus.MakeVariant(o.Updater), dbus.MakeVariant(o.Reason)
+		details["updater"], details["reason"] = text(o.Updater), text(o.Reason)
 		return "UpdateFinished", []any{o.Success, details}
 	case observe.Switched:
 		return "SlotSwitched", []any{string(o.Slot)}
 	case observe.Committed:
 		return "BootCommitted", []any{string(o.Slot)}
 	}
-	return "RolledBack", []any{string(o.Slot), o.Reason}
+	return "RolledBack", []any{string(o.Slot), valid(o.Reason)}
 }
 
 func (s *Service) emit(conn *dbus.Conn, path dbus.ObjectPath, name string, args ...any) {

@@ -2,6 +2,7 @@ package dbusapi
 
 import (
 	"reflect"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 
@@ -20,8 +21,16 @@ type snapshot struct {
 	slots   map[backends.Slot]values
 }
 
-// progress is (isi).
+// progress is install.Progress as (isi).
 type progress install.Progress
+
+// text is a string as a value. D-Bus takes valid UTF-8 without zeros and nothing else, and a message with something else in it is
+// not sent at all: the name of a file, or an updater's, must not silence us.
+func text(s string) dbus.Variant { return dbus.MakeVariant(valid(s)) }
+
+func valid(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
 
 // unknownRetries stands for a count that cannot be read.
 const unknownRetries int32 = -1
@@ -37,18 +46,18 @@ func newSnapshot(state observe.State, version string) snapshot {
 func managerValues(state observe.State, version string) values {
 	st := state.Status
 	return values{
-		"CurrentSlot":   dbus.MakeVariant(slotName(st.Current)),
-		"NextSlot":      dbus.MakeVariant(slotName(st.Next)),
-		"Backend":       dbus.MakeVariant(st.Backend),
+		"CurrentSlot":   text(slotName(st.Current)),
+		"NextSlot":      text(slotName(st.Next)),
+		"Backend":       text(st.Backend),
 		"Board":         dbus.MakeVariant(boardValues(st.Board)),
-		"UpdateState":   dbus.MakeVariant(updateState(st.Update)),
+		"UpdateState":   text(updateState(st.Update)),
 		"PendingUpdate": dbus.MakeVariant(pendingValues(st.Update)),
 		"LastVerdict":   dbus.MakeVariant(verdictValues(st.Verdict)),
-		"Operation":     dbus.MakeVariant(state.Operation),
-		"Progress":      dbus.MakeVariant(progress(state.Progress)),
-		"LastError":     dbus.MakeVariant(state.LastError),
+		"Operation":     text(state.Operation),
+		"Progress":      dbus.MakeVariant(progress{state.Progress.Percent, valid(state.Progress.Step), state.Progress.Depth}),
+		"LastError":     text(state.LastError),
 		"Committed":     dbus.MakeVariant(st.Committed),
-		"Version":       dbus.MakeVariant(version),
+		"Version":       text(version),
 	}
 }
 
@@ -70,14 +79,14 @@ func slotValues(state observe.State, slot backends.Slot) values {
 	}
 	is := func(s *backends.Slot) bool { return s != nil && *s == slot }
 	return values{
-		"Name":            dbus.MakeVariant(string(slot)),
-		"Device":          dbus.MakeVariant(device),
+		"Name":            text(string(slot)),
+		"Device":          text(device),
 		"Mounted":         dbus.MakeVariant(st.Mounted),
-		"Bootable":        dbus.MakeVariant(bootable),
+		"Bootable":        text(bootable),
 		"Retries":         dbus.MakeVariant(retries),
-		"FirmwareVersion": dbus.MakeVariant(versionName(st.Firmware)),
+		"FirmwareVersion": text(versionName(st.Firmware)),
 		"FirmwareDirty":   dbus.MakeVariant(st.FirmwareDirty),
-		"Rootfs":          dbus.MakeVariant(string(st.Rootfs)),
+		"Rootfs":          text(string(st.Rootfs)),
 		"Current":         dbus.MakeVariant(is(state.Status.Current)),
 		"Next":            dbus.MakeVariant(is(state.Status.Next)),
 	}
@@ -108,7 +117,7 @@ func boardValues(b backends.Board) values {
 	all := values{}
 	for name, v := range map[string]*string{"chip": b.Chip, "spec": b.Spec, "compat": b.Compat} {
 		if v != nil {
-			all[name] = dbus.MakeVariant(*v)
+			all[name] = text(*v)
 		}
 	}
 	return all
@@ -121,13 +130,13 @@ func pendingValues(u backends.UpdateStatus) values {
 		return values{}
 	}
 	all := values{
-		"state":  dbus.MakeVariant(string(u.State)),
-		"target": dbus.MakeVariant(slotName(u.Target)),
+		"state":  text(string(u.State)),
+		"target": text(slotName(u.Target)),
 		"boots":  dbus.MakeVariant(uint32(u.Boots)),
-		"id":     dbus.MakeVariant(u.ID),
+		"id":     text(u.ID),
 	}
 	if u.Firmware != nil {
-		all["firmware"] = dbus.MakeVariant(u.Firmware.String())
+		all["firmware"] = text(u.Firmware.String())
 	}
 	return all
 }
@@ -138,9 +147,9 @@ func verdictValues(v backends.Verdict) values {
 		outcome = backends.NoOutcome
 	}
 	all := values{
-		"outcome":   dbus.MakeVariant(string(outcome)),
-		"reason":    dbus.MakeVariant(v.Reason),
-		"next_step": dbus.MakeVariant(v.NextStep),
+		"outcome":   text(string(outcome)),
+		"reason":    text(v.Reason),
+		"next_step": text(v.NextStep),
 	}
 	if v.ESRT != nil {
 		all["esrt"] = dbus.MakeVariant(*v.ESRT)

@@ -36,22 +36,22 @@ func activate(ctx context.Context, control *backends.Control, c *call) (values, 
 		return nil, err
 	}
 	result := values{
-		"next": dbus.MakeVariant(string(a.Slot)), "nothing_to_do": dbus.MakeVariant(a.Nothing), "warnings": dbus.MakeVariant(list(a.Warnings)),
+		"next": text(string(a.Slot)), "nothing_to_do": dbus.MakeVariant(a.Nothing), "warnings": dbus.MakeVariant(list(a.Warnings)),
 	}
 	if a.Firmware != nil {
-		result["firmware"] = dbus.MakeVariant(a.Firmware.String())
+		result["firmware"] = text(a.Firmware.String())
 	}
 	return result, nil
 }
 
 func commit(ctx context.Context, control *backends.Control, _ *call) (values, error) {
 	message, err := control.Commit(ctx)
-	return values{"message": dbus.MakeVariant(message)}, err
+	return values{"message": text(message)}, err
 }
 
 func rollback(ctx context.Context, control *backends.Control, _ *call) (values, error) {
 	reboot, message, err := control.Rollback(ctx)
-	return values{"message": dbus.MakeVariant(message), "reboot": dbus.MakeVariant(reboot)}, err
+	return values{"message": text(message), "reboot": dbus.MakeVariant(reboot)}, err
 }
 
 func markGood(ctx context.Context, control *backends.Control, c *call) (values, error) {
@@ -60,7 +60,7 @@ func markGood(ctx context.Context, control *backends.Control, c *call) (values, 
 		return nil, err
 	}
 	message, err := control.SetGood(ctx, slot)
-	return values{"message": dbus.MakeVariant(message)}, err
+	return values{"message": text(message)}, err
 }
 
 func markBad(ctx context.Context, control *backends.Control, c *call) (values, error) {
@@ -74,8 +74,9 @@ func markBad(ctx context.Context, control *backends.Control, c *call) (values, e
 
 // list is never null.
 func list(texts []string) []string {
-	if texts == nil {
-		return []string{}
+	all := []string{}
+	for _, t := range texts {
+		all = append(all, valid(t))
 	}
-	return texts
+	return all
 }

@@ -49,7 +49,7 @@ func withPrograms(run func() int) (int, error) {
 	}
 	for _, name := range []string{
 		"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "nvbootctrl",
-		"tegra-boot-handler", "tegra-rauc-pre-install", "tegra-rauc-post-install", "tegra-rauc-system-info",
+		"tegra-boot-handler", "tegra-slotd", "tegra-rauc-pre-install", "tegra-rauc-post-install", "tegra-rauc-system-info",
 	} {
 		if err := os.Symlink("tegra-ota", filepath.Join(bin, name)); err != nil {
 			return 1, err
