@@ -19,7 +19,7 @@ import (
 const (
 	busName = "io.github.tegra_ota.SlotManager"
 	unit    = "tegra-slotd.service"
-	// Exposure by systemd-analyze's count, in tenths: 0 is none, 100 all. A service as which nothing is restricted has 96.
+	// Exposure by systemd-analyze's count, in tenths: 0 is none, 100 all. One that restricts nothing has 96.
 	threshold = "18"
 )
 

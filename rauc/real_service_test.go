@@ -1,8 +1,6 @@
 package rauc_test
 
 import (
-	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tegra-ota/tegra-ota/internal/bustest"
 )
 
 // The units: ours, and the one that our drop-in changes.
@@ -27,34 +27,10 @@ type service struct {
 	log  string        // a file
 }
 
-// busConf is a system bus without a policy.
-const busConf = `<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
- "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>system</type><listen>unix:path=%s</listen><auth>EXTERNAL</auth>
-<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy></busconfig>
-`
-
-// startBus starts the device's D-Bus.
+// startBus starts the device's D-Bus, without a policy.
 func (o *orin) startBus(t *testing.T) {
 	t.Helper()
-	socket, conf := filepath.Join(o.tmp, "bus"), filepath.Join(o.tmp, "bus.conf")
-	write(t, conf, []byte(fmt.Sprintf(busConf, socket)))
-	c := exec.Command("dbus-daemon", "--nofork", "--nopidfile", "--config-file="+conf)
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Kill()
-		_ = c.Wait()
-	})
-	wait(t, "the bus", func() bool {
-		conn, err := net.Dial("unix", socket)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
-	o.bus = "unix:path=" + socket
+	o.bus = bustest.Start(t, bustest.Options{Open: true}).Address
 }
 
 // start runs RAUC's service as the drop-in does.

@@ -1,19 +1,15 @@
 package rauc_test
 
 import (
-	"bufio"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -87,31 +83,18 @@ func (o *orin) leavings(t *testing.T) map[string]string {
 	return all
 }
 
-// client is one connection to the device's D-Bus that calls methods without arguments, one after the other: enough to wait for RAUC,
-// and to ask it a thousand times, without starting a thousand programs.
-type client struct {
-	conn   net.Conn
-	in     *bufio.Reader
-	serial uint32
-}
+// client is one connection to the device's D-Bus: enough to wait for RAUC, and to ask it a thousand times, without starting a
+// thousand programs.
+type client struct{ conn *dbus.Conn }
 
 func (o *orin) connect(t *testing.T) *client {
 	t.Helper()
-	conn, err := net.Dial("unix", strings.TrimPrefix(o.bus, "unix:path="))
+	conn, err := dbus.Connect(o.bus)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	c := &client{conn: conn, in: bufio.NewReader(conn)}
-	fmt.Fprintf(conn, "\x00AUTH EXTERNAL %x\r\n", strconv.Itoa(0)) // root
-	if line, err := c.in.ReadString('\n'); err != nil || !strings.HasPrefix(line, "OK ") {
-		t.Fatalf("the bus answers %q, %v", line, err)
-	}
-	fmt.Fprint(conn, "BEGIN\r\n")
-	if err := c.call("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello"); err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return &client{conn: conn}
 }
 
 // installer calls a method of RAUC's.
@@ -119,48 +102,7 @@ func (c *client) installer(member string) error {
 	return c.call("de.pengutronix.rauc", "/", "de.pengutronix.rauc.Installer", member)
 }
 
-// call waits for the answer and says whether it is one. Message format: D-Bus specification, "Message Protocol".
-func (c *client) call(destination, path, iface, member string) error {
-	c.serial++
-	const call, answer, failure = 1, 2, 3
-	var fields []byte
-	for _, f := range []struct {
-		code, kind byte
-		value      string
-	}{{1, 'o', path}, {2, 's', iface}, {3, 's', member}, {6, 's', destination}} {
-		fields = append(pad(fields), f.code, 1, f.kind, 0)
-		fields = binary.LittleEndian.AppendUint32(fields, uint32(len(f.value)))
-		fields = append(append(fields, f.value...), 0)
-	}
-	message := []byte{'l', call, 0, 1, 0, 0, 0, 0}
-	message = binary.LittleEndian.AppendUint32(message, c.serial)
-	message = binary.LittleEndian.AppendUint32(message, uint32(len(fields)))
-	if _, err := c.conn.Write(pad(append(message, fields...))); err != nil {
-		return err
-	}
-	for {
-		head := make([]byte, 16)
-		if _, err := io.ReadFull(c.in, head); err != nil {
-			return err
-		}
-		body, fields := binary.LittleEndian.Uint32(head[4:]), binary.LittleEndian.Uint32(head[12:])
-		rest := make([]byte, (fields+7)/8*8+body)
-		if _, err := io.ReadFull(c.in, rest); err != nil {
-			return err
-		}
-		switch head[1] { // signals are passed over
-		case answer:
-			return nil
-		case failure:
-			return fmt.Errorf("%s fails: %q", member, rest[(fields+7)/8*8:])
-		}
-	}
-}
-
-// pad fills up to a multiple of 8 bytes.
-func pad(b []byte) []byte {
-	for len(b)%8 != 0 {
-		b = append(b, 0)
-	}
-	return b
+// call waits for the answer and says whether it is one.
+func (c *client) call(destination string, path dbus.ObjectPath, iface, member string) error {
+	return c.conn.Object(destination, path).Call(iface+"."+member, 0).Err
 }

@@ -206,6 +206,18 @@ func TestForbidden(t *testing.T) {
 	rec.none(t)
 }
 
+// TestInvalidated: RAUC says that a value is new, and not which.
+func TestInvalidated(t *testing.T) {
+	_, r, rec := scene(t)
+	r.keep(map[string]dbus.Variant{"Operation": dbus.MakeVariant(installing), "Progress": progress(7, "quietly", 1)})
+	r.emit(t, object, properties+".PropertiesChanged", installer, map[string]dbus.Variant{}, []string{"Operation"})
+	rec.want(t, started(7, "quietly", 1))
+	r.progress(t, 8, "aloud", 1)
+	end(0)(t, r)
+	rec.want(t, advanced(8, "aloud", 1), success)
+	rec.none(t)
+}
+
 // TestStopped: a context that has ended, and a connection that has.
 func TestStopped(t *testing.T) {
 	b := bustest.Start(t, bustest.Options{Open: true})

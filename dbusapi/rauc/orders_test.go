@@ -115,14 +115,6 @@ func TestOrders(t *testing.T) {
 			r.completed(t, 0)
 			r.operation(t, idle)
 		}, []install.Event{begins, advanced(3, "good all the same", 1), success}},
-		{"RAUC keeps a value to itself", func(t *testing.T, r *fake) {
-			r.keep(map[string]dbus.Variant{"Operation": dbus.MakeVariant(installing), "Progress": progress(7, "quietly", 1)})
-			r.emit(t, object, properties+".PropertiesChanged", installer, map[string]dbus.Variant{}, []string{"Operation"})
-			<-r.asked
-			r.progress(t, 8, "aloud", 1)
-			r.completed(t, 0)
-			r.operation(t, idle)
-		}, []install.Event{started(7, "quietly", 1), advanced(8, "aloud", 1), success}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()

@@ -95,7 +95,8 @@ func (b *Bus) Restart(t *testing.T) {
 	c := exec.Command(program, "--nofork", "--nopidfile", "--nosyslog", "--print-address=3",
 		"--config-file="+filepath.Join(b.dir, "bus.conf"))
 	c.Stderr, c.ExtraFiles = log, []*os.File{out}
-	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// It ends with the test, also with one that panics or runs out of time, where no Cleanup runs.
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	err = c.Start()
 	_ = out.Close()
 	if err != nil {

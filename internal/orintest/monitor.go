@@ -129,6 +129,17 @@ func (m *Monitor) Values(name string) []string {
 	return all
 }
 
+// Last is the last value of every name, with the slot before it.
+func (m *Monitor) Last() map[string]string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := map[string]string{}
+	for _, l := range m.lines {
+		all[strings.TrimSpace(l.Slot+" "+l.Name)] = l.Text()
+	}
+	return all
+}
+
 // String is all that was printed.
 func (m *Monitor) String() string {
 	m.mu.Lock()
