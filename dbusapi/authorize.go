@@ -26,24 +26,21 @@ type guard struct {
 	group string // beside root; "" for nobody
 }
 
-// allow says nil if the caller may do an action: root, the service's own user, a member of the group, and else whoever polkit
-// says, where there is a polkit.
-func (g guard) allow(c *call, action string) error {
+// allow returns who calls if that one may do an action: root, the service's own user, a member of the group, and else whoever
+// polkit says, where there is a polkit.
+func (g guard) allow(c *call, action string) (caller, error) {
 	who, err := g.identify(c)
 	if err != nil {
-		return deny(fmt.Sprintf("cannot tell who calls: %v", err))
+		return who, deny(fmt.Sprintf("cannot tell who calls: %v", err))
 	}
 	if who.uid == 0 || int(who.uid) == os.Geteuid() || g.group != nobodysGroup && who.in(g.group) {
-		return nil
+		return who, nil
 	}
 	allowed, err := askPolkit(c, action)
-	switch {
-	case err != nil:
-		return err
-	case !allowed:
-		return deny(fmt.Sprintf("user %d may not change slots: that takes root%s", who.uid, g.alternative()))
+	if err == nil && !allowed {
+		err = deny(fmt.Sprintf("user %d may not change slots: that takes root%s", who.uid, g.alternative()))
 	}
-	return nil
+	return who, err
 }
 
 func (g guard) alternative() string {

@@ -47,8 +47,10 @@ type outcome struct {
 // anywhere, but not for a caller's sake.
 func (s *Service) changing(in, action, operation string, do verb) method {
 	return s.method(in, func(c *call) ([]any, error) {
-		if err := s.guard.allow(c, action); err != nil {
-			s.log.WithField("sender", c.sender).Warnf("%s is refused: %v", operation, err)
+		who, err := s.guard.allow(c, action)
+		log := s.log.WithField("user", who.uid)
+		if err != nil {
+			log.Warnf("%s is refused: %v", operation, err)
 			return nil, err
 		}
 		end, ok := s.sources.observer.Begin(operation)
@@ -59,7 +61,12 @@ func (s *Service) changing(in, action, operation string, do verb) method {
 		s.work.Add(1)
 		go func() {
 			defer s.work.Done()
-			o := s.carryOut(c, operation, do)
+			o := s.carryOut(c, do)
+			if o.err != nil {
+				log.WithError(o.err).Warnf("%s failed", operation)
+			} else {
+				log.Infof("%s is done", operation)
+			}
 			end() // before the answer: who has it may call again
 			done <- o
 		}()
@@ -76,7 +83,7 @@ func (s *Service) changing(in, action, operation string, do verb) method {
 }
 
 // carryOut does a verb and reads what came of it, so that who is answered reads the new values.
-func (s *Service) carryOut(c *call, operation string, do verb) outcome {
+func (s *Service) carryOut(c *call, do verb) outcome {
 	var o outcome
 	control, err := s.opts.Control()
 	if err != nil {
@@ -86,11 +93,6 @@ func (s *Service) carryOut(c *call, operation string, do verb) outcome {
 	ctx, cancel := context.WithTimeout(c.ctx, clientPatience/2)
 	defer cancel()
 	_ = s.sources.observer.Refresh(ctx) // late is no failure: the change is made
-	if o.err != nil {
-		s.log.WithField("sender", c.sender).WithError(o.err).Warnf("%s failed", operation)
-	} else {
-		s.log.WithField("sender", c.sender).Infof("%s is done", operation)
-	}
 	return o
 }
 

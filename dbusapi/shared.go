@@ -3,17 +3,25 @@ package dbusapi
 import (
 	"context"
 	"sync"
+	"time"
 )
 
 // shared runs a question for many who ask at once: who asks gets the answer of a run that began after the asking, and all who
-// wait for one share it. Fifty clients cost what two cost.
+// wait for one share it. Fifty clients cost what two cost, and somebody who asks all the time gets a fifth of a processor.
 type shared[T any] struct {
 	run func() (T, error)
 
 	mu      sync.Mutex
 	running bool
 	next    *answer[T] // for those who ask while one is running
+	rest    time.Time  // no run before
 }
+
+// Between two runs: so many times what the last one took, and no longer than a client can wait.
+const (
+	restFactor = 4
+	longRest   = 500 * time.Millisecond
+)
 
 // answer is one run's.
 type answer[T any] struct {
@@ -46,6 +54,7 @@ func (s *shared[T]) do(ctx context.Context) (T, error) {
 // work runs as long as somebody waits.
 func (s *shared[T]) work() {
 	for {
+		time.Sleep(time.Until(s.rest))
 		s.mu.Lock()
 		now := s.next
 		s.next = nil
@@ -55,7 +64,9 @@ func (s *shared[T]) work() {
 			return
 		}
 		s.mu.Unlock()
+		began := time.Now()
 		now.value, now.err = s.run()
+		s.rest = time.Now().Add(min(restFactor*time.Since(began), longRest))
 		close(now.done)
 	}
 }

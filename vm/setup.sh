@@ -6,10 +6,11 @@ folder=$1
 
 # qemu-system-arm, qemu-efi-aarch64: the machine and its UEFI firmware; kmod: which modules need which; cpio: the
 # initramfs; gdisk, dosfstools: the disk with the EFI system partition. user-mode-linux: the kernel with dm-verity; rauc,
-# rauc-service, dbus, dbus-bin, dmsetup, mount: what runs on it; squashfs-tools, openssl, e2fsprogs: bundle, demo CA, root file systems.
+# rauc-service, dbus, dbus-bin, dmsetup, mount, systemd: what runs on it; squashfs-tools, openssl, e2fsprogs: bundle, demo CA,
+# root file systems.
 missing=
 for package in qemu-system-arm qemu-efi-aarch64 kmod cpio gdisk dosfstools user-mode-linux rauc rauc-service dbus dbus-bin dmsetup \
-	mount squashfs-tools openssl e2fsprogs; do
+	mount systemd squashfs-tools openssl e2fsprogs; do
 	[ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing="$missing $package"
 done
 if [ -n "$missing" ]; then

@@ -51,9 +51,10 @@ func (o *Observer) finish() {
 	e := o.ending
 	o.ending, o.updater, o.finished = nil, "", true
 	after := o.State()
-	if e.Success {
-		after.Progress.Percent = 100
-	} else {
+	switch {
+	case e.Success && after.Progress.Percent != 100: // SWUpdate counts steps that it does not tell of
+		after.Progress = install.Progress{Percent: 100, Step: "done", Depth: 1}
+	case !e.Success:
 		o.trouble.failed = e.Reason
 	}
 	o.publish(after, []Occurrence{{Kind: Finished, Success: e.Success, Updater: e.Updater, Reason: e.Reason}})

@@ -132,8 +132,8 @@ func pack(t *testing.T, dir, name, script string, signer int) string {
 			t.Fatal(err)
 		}
 	}
-	tool(t, folder, "openssl", "cms", "-sign", "-in", "sw-description", "-out", "sw-description.sig", "-outform", "DER", "-nosmimecap", "-binary",
-		"-signer", fmt.Sprintf("../cert%d.pem", signer), "-inkey", fmt.Sprintf("../key%d.pem", signer))
+	tool(t, folder, "openssl", "cms", "-sign", "-in", "sw-description", "-out", "sw-description.sig", "-outform", "DER",
+		"-nosmimecap", "-binary", "-signer", fmt.Sprintf("../cert%d.pem", signer), "-inkey", fmt.Sprintf("../key%d.pem", signer))
 	const cpio = "for f in sw-description sw-description.sig $0.img script.lua; do echo $f; done | cpio -o -H newc --quiet -O ../$0.swu"
 	tool(t, folder, "sh", "-c", cpio, name)
 	return filepath.Join(dir, name+".swu")

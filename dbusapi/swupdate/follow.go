@@ -22,14 +22,15 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/watch"
 )
 
-// DefaultSockets are where SWUpdate listens: with RuntimeDirectory=swupdate in its unit, since 2025.05 in /run/swupdate whenever
-// that is there, else in /tmp.
-var DefaultSockets = []string{"/run/swupdate/swupdateprog", "/tmp/swupdateprog"}
-
 // delays are the pauses between attempts while somebody may be about to listen: a server that is being started again. They end, and
 // then only a change in a socket's folder leads to more: a systemd socket would start a service that cannot run again and again.
-var delays = []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond,
+// The first are short: a server makes its socket, which is what we see, just before it listens.
+var delays = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond, 50 * time.Millisecond,
+	100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond, 800 * time.Millisecond,
 	1600 * time.Millisecond, 3200 * time.Millisecond, 3200 * time.Millisecond}
+
+// calm is between a change at a socket and what we do about it: who replaces the socket all the time does not keep us busy.
+const calm = 10 * time.Millisecond
 
 // steady is how long a connection must last for the attempts to be counted anew after it.
 const steady = 10 * time.Second
@@ -94,8 +95,7 @@ func (f *Follower) Run(ctx context.Context) error {
 			f.tell(err.Error())
 			return err
 		}
-		// Whoever replaces the socket all the time does not keep us busy.
-		if !pause(ctx, delays[0]) {
+		if !pause(ctx, calm) {
 			return nil
 		}
 		tries = 0

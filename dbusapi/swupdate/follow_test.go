@@ -35,7 +35,7 @@ func TestFollow(t *testing.T) {
 	var r recorder
 	begin(t, root, r.sink)
 	for i, s := range servers {
-		l := listen(t, root, DefaultSockets[1-i%2])
+		l := listen(t, root, sockets[1-i%2])
 		for again := range 2 {
 			c := accept(t, l)
 			send(t, c, s.greet())
@@ -66,12 +66,12 @@ func TestPreferred(t *testing.T) {
 	}
 	var r recorder
 	begin(t, root, r.sink)
-	tmp := listen(t, root, DefaultSockets[1])
+	tmp := listen(t, root, sockets[1])
 	c := accept(t, tmp)
 	if err := os.Mkdir(filepath.Join(root, "run/swupdate"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	run := listen(t, root, DefaultSockets[0])
+	run := listen(t, root, sockets[0])
 	quiet(t, run) // one connection at a time
 	_ = c.Close()
 	accept(t, run)
@@ -83,7 +83,7 @@ func TestPreferred(t *testing.T) {
 func TestLostInTheMiddle(t *testing.T) {
 	root := machine(t)
 	var r recorder
-	l := listen(t, root, DefaultSockets[0])
+	l := listen(t, root, sockets[0])
 	begin(t, root, r.sink)
 	c := accept(t, l)
 	send(t, c, servers[0].encode(whole[0]))
@@ -98,7 +98,7 @@ func TestLostInTheMiddle(t *testing.T) {
 func TestGarbledConnection(t *testing.T) {
 	root := machine(t)
 	var r recorder
-	l := listen(t, root, DefaultSockets[0])
+	l := listen(t, root, sockets[0])
 	begin(t, root, r.sink)
 	c := accept(t, l)
 	send(t, c, servers[2].greet(), servers[2].encode(whole[0]))
@@ -115,7 +115,7 @@ func TestGarbledConnection(t *testing.T) {
 	quiet(t, l)
 	_ = l.Close()
 	r.wait(t, install.Followed, 1) // SWUpdate does not run now
-	c = accept(t, listen(t, root, DefaultSockets[0]))
+	c = accept(t, listen(t, root, sockets[0]))
 	send(t, c, servers[0].encodeAll(whole)...)
 	r.wait(t, install.Ended, 2)
 }
@@ -124,7 +124,7 @@ func TestGarbledConnection(t *testing.T) {
 func TestServerThatClosesAtOnce(t *testing.T) {
 	root := machine(t)
 	var r recorder
-	l := listen(t, root, DefaultSockets[1])
+	l := listen(t, root, sockets[1])
 	begin(t, root, r.sink)
 	for range len(delays) + 1 {
 		_ = accept(t, l).Close()
@@ -135,7 +135,7 @@ func TestServerThatClosesAtOnce(t *testing.T) {
 	}
 	quiet(t, l)
 	// A change at the socket begins anew.
-	if err := os.Chmod(filepath.Join(root, DefaultSockets[1]), 0o600); err != nil {
+	if err := os.Chmod(filepath.Join(root, sockets[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	accept(t, l)
@@ -145,16 +145,16 @@ func TestServerThatClosesAtOnce(t *testing.T) {
 // A socket that a dead server left says nothing, and its successor is found.
 func TestStaleSocket(t *testing.T) {
 	root := machine(t)
-	l := listen(t, root, DefaultSockets[1])
+	l := listen(t, root, sockets[1])
 	l.SetUnlinkOnClose(false)
 	_ = l.Close()
 	var r recorder
 	f := begin(t, root, r.sink)
 	time.Sleep(time.Duration(len(delays)+5) * delays[0])
-	if err := os.Remove(filepath.Join(root, DefaultSockets[1])); err != nil {
+	if err := os.Remove(filepath.Join(root, sockets[1])); err != nil {
 		t.Fatal(err)
 	}
-	accept(t, listen(t, root, DefaultSockets[1]))
+	accept(t, listen(t, root, sockets[1]))
 	if len(r.all()) > 0 || len(f.sockets) != 2 {
 		t.Errorf("%+v", r.all())
 	}
@@ -195,12 +195,12 @@ func listenAs(t *testing.T, path string, uid int) {
 // Anybody can make a socket in /tmp; what a stranger says is not believed, and does not hide the real one.
 func TestStranger(t *testing.T) {
 	root := machine(t)
-	listenAs(t, filepath.Join(root, DefaultSockets[1]), nobody)
+	listenAs(t, filepath.Join(root, sockets[1]), nobody)
 	var r recorder
 	begin(t, root, r.sink)
 	const want = "cannot follow SWUpdate at /tmp/swupdateprog: user 65534 listens there, and only root is believed"
 	same(t, r.wait(t, install.Unfollowed, 1), install.Event{Updater: install.SWUpdate, Kind: install.Unfollowed, Reason: want})
-	c := accept(t, listen(t, root, DefaultSockets[0]))
+	c := accept(t, listen(t, root, sockets[0]))
 	send(t, c, servers[4].greet())
 	send(t, c, servers[4].encodeAll(whole)...)
 	got := r.wait(t, install.Ended, 1)
@@ -211,14 +211,14 @@ func TestStranger(t *testing.T) {
 
 func TestNotPermitted(t *testing.T) {
 	root := machine(t)
-	f := New(device.New(root), DefaultSockets, nil, nil)
+	f := New(device.New(root), sockets, nil, nil)
 	var err error
-	as(t, nobody, func() { _, err = f.connect(DefaultSockets[1]) }) // the folder is root's alone
+	as(t, nobody, func() { _, err = f.connect(sockets[1]) }) // the folder is root's alone
 	if want := "cannot connect to SWUpdate's progress socket /tmp/swupdateprog: permission denied"; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 	// A loop of links is refused to root as well.
-	if err := os.Symlink("swupdateprog", filepath.Join(root, DefaultSockets[0])); err != nil {
+	if err := os.Symlink("swupdateprog", filepath.Join(root, sockets[0])); err != nil {
 		t.Fatal(err)
 	}
 	var r recorder
@@ -230,7 +230,7 @@ func TestNotPermitted(t *testing.T) {
 // A path that is too long for a socket's address is no obstacle.
 func TestLongPath(t *testing.T) {
 	root := machine(t)
-	l := listen(t, root, DefaultSockets[0])
+	l := listen(t, root, sockets[0])
 	long := filepath.Join(root, strings.Repeat("x", 120))
 	if err := os.Symlink(root, long); err != nil {
 		t.Fatal(err)

@@ -90,8 +90,9 @@ func (d *decoder) feed(b []byte) ([]message, error) {
 			d.settle()
 		}
 		if d.layout == nil || len(d.buf) < d.layout.size {
-			// The rest moves to the front, so that the buffer does not grow for ever.
-			d.buf = append([]byte(nil), d.buf...)
+			if len(messages) > 0 { // what was read is let go
+				d.buf = append([]byte(nil), d.buf...)
+			}
 			return messages, nil
 		}
 		m, err := d.layout.parse(d.buf[:d.layout.size], d.version)

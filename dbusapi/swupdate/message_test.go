@@ -146,35 +146,3 @@ func TestNamesAreClean(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
-
-// FuzzMessages: nothing panics, memory is bounded, and whatever comes, the events are in their order.
-func FuzzMessages(f *testing.F) {
-	for _, s := range servers {
-		all := s.greet()
-		for _, m := range sample {
-			all = append(all, s.encode(m)...)
-		}
-		f.Add(all, uint16(2416))
-		f.Add(all[:5000], uint16(100))
-	}
-	f.Fuzz(func(t *testing.T, b []byte, size uint16) {
-		var d decoder
-		var tr tracker
-		running, percent := false, int32(0)
-		for rest := b; len(rest) > 0; {
-			n := min(int(size)+1, len(rest))
-			messages, err := d.feed(rest[:n])
-			rest = rest[n:]
-			for _, m := range messages {
-				running, percent = checkEvents(t, tr.take(m), running, percent)
-			}
-			if err != nil {
-				break
-			}
-			if len(d.buf) > unpacked.size+4 {
-				t.Fatalf("%d bytes are kept", len(d.buf))
-			}
-		}
-		checkEvents(t, tr.lost(wentAway), running, percent)
-	})
-}

@@ -14,7 +14,7 @@ import (
 // the whole install passes before the sink has returned once.
 func TestSinkDoesNotHoldUpTheInstall(t *testing.T) {
 	root := machine(t)
-	l := listen(t, root, DefaultSockets[1])
+	l := listen(t, root, sockets[1])
 	var r recorder
 	free := make(chan struct{})
 	begin(t, root, func(e install.Event) {
@@ -48,7 +48,7 @@ func TestNothingIsWatchedWhileConnected(t *testing.T) {
 	root := machine(t)
 	var r recorder
 	f := begin(t, root, r.sink)
-	l := listen(t, root, DefaultSockets[1])
+	l := listen(t, root, sockets[1])
 	c := accept(t, l)
 	send(t, c, servers[4].greet(), servers[4].encode(whole[0]))
 	r.wait(t, install.Started, 1)

@@ -20,6 +20,9 @@ import (
 // late is when something that should happen counts as not happening, on a loaded machine.
 const late = 20 * time.Second
 
+// sockets are the places on a device, the preferred one first.
+var sockets = []string{"/run/swupdate/swupdateprog", "/tmp/swupdateprog"}
+
 // TestMain makes the pauses short, as many as there are.
 func TestMain(m *testing.M) {
 	for i := range delays {
@@ -70,7 +73,7 @@ func begin(t *testing.T, root string, sink install.Sink) *Follower {
 	t.Helper()
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	f := New(device.New(root), DefaultSockets, sink, logrus.NewEntry(log))
+	f := New(device.New(root), sockets, sink, logrus.NewEntry(log))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
@@ -88,7 +91,7 @@ func begin(t *testing.T, root string, sink install.Sink) *Follower {
 	return f
 }
 
-// device returns a folder with both sockets' folders.
+// machine returns a folder with both sockets' folders.
 func machine(t *testing.T) string {
 	t.Helper()
 	root, err := os.MkdirTemp("", "swu") // not t.TempDir: servers need a short path

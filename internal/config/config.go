@@ -108,7 +108,7 @@ func Default() Config {
 		HealthFolder:  "/etc/tegra-ota/health.d",
 		HealthTimeout: Duration(60 * time.Second),
 	}, RAUC: RAUC{Bootnames: []string{"A", "B"}, Slots: []string{"rootfs.0", "rootfs.1"}},
-		// SWUpdate listens in /run/swupdate from 2025.12 on, where that can be written, and in /tmp before (core/util.c).
+		// SWUpdate listens in /run/swupdate where systemd makes that for it (2023.12) or it can be written (2026.05), else in /tmp.
 		DBus: DBus{Group: "tegra-ota", SWUpdateProgress: []string{"/run/swupdate/swupdateprog", "/tmp/swupdateprog"}}}
 }
 

@@ -12,17 +12,7 @@ case $(awk '$5 == "/" { print $10 }' orin/proc/self/mountinfo) in
 *) echo "test-vm: no slot is mounted on /" >&2 && exit 1 ;;
 esac
 
-# The guest's memory is a file that has to be mapped executable: /tmp may be on a file system mounted noexec.
-for folder in ${TMPDIR:+"$TMPDIR"} /dev/shm /tmp "$PWD"; do
-	probe=$(mktemp "$folder/test-vm.XXXXXX" 2>/dev/null) || continue
-	cp /bin/true "$probe"
-	chmod +x "$probe"
-	good=0
-	"$probe" || good=$?
-	rm "$probe"
-	[ "$good" != 0 ] || break
-done
-[ "$good" = 0 ] || { echo "test-vm: no folder for the guest's memory: /tmp and /dev/shm are mounted noexec; set TMPDIR" >&2; exit 1; }
+folder=$("$(dirname "$0")/memory.sh" "$PWD")
 
 # The root file system is read-only, so that a slot that must not change can be compared to the last byte.
 TMPDIR=$folder timeout --foreground -k 5 "${TEST_VM_TIMEOUT:-240}" linux.uml mem=512M con=null con0=fd:0,fd:1 quiet panic=-1 \
