@@ -15,7 +15,7 @@ func TestMakeInstall(t *testing.T) {
 	dest := t.TempDir()
 	tool(t, filepath.Join(suite.glue, "..", ".."), "make", "--no-print-directory", "install", "install-swdesc", "DESTDIR="+dest, "PREFIX=/usr", "LUA_VERSION=5.4")
 	handlers := map[string]bool{"tegra-rauc-pre-install": true, "tegra-rauc-post-install": true, "tegra-rauc-system-info": true}
-	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-boot-handler",
+	for _, name := range []string{"tegra-bup", "tegra-image", "tegra-bootctl", "tegra-boot-verify", "tegra-boot-handler", "tegra-slotd",
 		"tegra-rauc-pre-install", "tegra-rauc-post-install", "tegra-rauc-system-info"} {
 		link := filepath.Join(dest, "usr/libexec/tegra-ota", name)
 		if to, err := os.Readlink(link); err != nil || to != "tegra-ota" {
