@@ -58,8 +58,8 @@ func TestIdle(t *testing.T) {
 	// It still lives.
 	r.run("tegra-bootctl", "activate", "other")
 	r.is("NextSlot", `s "B"`)
-	orintest.Publish(t, "slotd-idle", fmt.Sprintf("tegra-slotd, idle for %v: %d system calls of its own, %d of Go's runtime, %d ticks of processor time, %d kB resident (aim: 0, -, 0, %d)\n",
-		idling, len(ours), theirs, used, memory, restingMemory))
+	orintest.Publish(t, "slotd-idle", fmt.Sprintf("tegra-slotd, idle for %v: %d system calls of its own (aim 0), %d of Go's runtime, "+
+		"%d ticks of processor time (aim 0), %d kB resident (aim %d)\n", idling, len(ours), theirs, used, memory, restingMemory))
 }
 
 // traced reads what strace wrote: calls that were entered, by whose they are. What was under way before it came does not count, and

@@ -77,7 +77,8 @@ func (s *Service) changing(in, action, operation string, do verb) method {
 			}
 			return []any{o.result}, nil
 		case <-time.After(clientPatience):
-			return nil, newError(errUnfinished, operation+" takes longer than a client should wait, and goes on; the property Operation says when it has ended")
+			return nil, newError(errUnfinished, operation+" takes longer than a client should wait, and goes on; "+
+				"the property Operation says when it has ended")
 		}
 	})
 }

@@ -55,7 +55,8 @@ func askPolkit(c *call, action string) (bool, error) {
 	case err != nil:
 		return false, nil // not there, or it does not know the action: nobody has said yes
 	case answer.Challenge && flags == 0:
-		return false, dbus.NewError(interactionRequired, []any{"the action " + action + " takes a password, and the call does not allow to ask for one"})
+		return false, dbus.NewError(interactionRequired,
+			[]any{"the action " + action + " takes a password, and the call does not allow to ask for one"})
 	}
 	return answer.Authorized, nil
 }

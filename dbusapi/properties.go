@@ -38,7 +38,8 @@ func (s *Service) propertyMethods(own string, read func() values) iface {
 			if _, ok := read()[c.text(1)]; !ok {
 				return nil, unknownProperty(c.text(1))
 			}
-			return nil, dbus.NewError("org.freedesktop.DBus.Error.PropertyReadOnly", []any{"the property " + c.text(1) + " cannot be set; see the methods"})
+			return nil, dbus.NewError("org.freedesktop.DBus.Error.PropertyReadOnly",
+				[]any{"the property " + c.text(1) + " cannot be set; see the methods"})
 		}),
 	}
 }

@@ -21,7 +21,7 @@ type sources struct {
 	raucs    *rauc.Follower
 }
 
-func newSources(m *device.Machine, opts Options, changed func(before, after observe.State, happened []observe.Occurrence), log *logrus.Entry) (*sources, error) {
+func newSources(m *device.Machine, opts Options, changed observe.Changed, log *logrus.Entry) (*sources, error) {
 	watcher, err := watch.New(m)
 	if err != nil {
 		return nil, err

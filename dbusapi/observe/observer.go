@@ -24,11 +24,14 @@ type Watcher interface {
 	Changes() <-chan struct{}
 }
 
+// Changed takes what is new: states that differ, and what happened.
+type Changed func(before, after State, happened []Occurrence)
+
 // Observer keeps the State true.
 type Observer struct {
 	device  func() (Surveyor, error)
 	watcher Watcher
-	changed func(before, after State, happened []Occurrence)
+	changed Changed
 	log     *logrus.Entry
 
 	state atomic.Pointer[State]
@@ -53,7 +56,7 @@ type Observer struct {
 
 // New returns an Observer. device is asked for anew at each reading, because it may not be there yet; changed is called from one
 // goroutine, in order, and may read the State.
-func New(device func() (Surveyor, error), watcher Watcher, changed func(before, after State, happened []Occurrence), log *logrus.Entry) *Observer {
+func New(device func() (Surveyor, error), watcher Watcher, changed Changed, log *logrus.Entry) *Observer {
 	o := &Observer{device: device, watcher: watcher, changed: changed, log: log, wake: make(chan struct{}, 1), stale: true}
 	o.trouble.unseen = map[string]string{}
 	o.state.Store(&State{Operation: Idle})

@@ -202,7 +202,7 @@ func (f *Follower) await(ctx context.Context, seen string) error {
 		f.watcher = w
 		var places []watch.Place
 		for _, socket := range f.sockets {
-			places = append(places, watch.Place{Folder: path.Dir(socket), Names: []string{path.Base(socket)}})
+			places = append(places, watch.Place{Folder: path.Dir(socket), Names: []string{path.Base(socket)}, Unwritten: true})
 		}
 		if err := w.Set(places); err != nil {
 			return fmt.Errorf("cannot wait for SWUpdate: %w", err)

@@ -61,7 +61,7 @@ func TestMounts(t *testing.T) {
 	dir := quietTemp(t)
 	write(t, dir+"/esp/EFI/f", "below")
 	write(t, dir+"/disk/EFI/f", "bound")
-	w := opened(t, "/", Place{dir + "/esp/EFI", []string{"f"}})
+	w := opened(t, "/", Place{Folder: dir + "/esp/EFI", Names: []string{"f"}})
 	silent(t, w, "nothing yet")
 	// The kernel may count one call as several changes of what is mounted.
 	step := func(what string, err error) {
@@ -140,7 +140,9 @@ func TestIdle(t *testing.T) {
 	}
 	root := quietTemp(t)
 	write(t, root+"/d/f", "1")
-	places := []Place{{root + "/d", []string{"f"}}, {root + "/d", nil}, {root + "/absent/deeper", nil}, {"/sys/firmware/efi/efivars", nil}}
+	places := []Place{
+		{Folder: root + "/d", Names: []string{"f"}}, {Folder: root + "/d"}, {Folder: root + "/absent/deeper"}, {Folder: "/sys/firmware/efi/efivars"},
+	}
 	w := opened(t, "/", places...)
 	write(t, root+"/d/f", "2")
 	arrives(t, w, "a change, after which the watcher sleeps again")

@@ -15,7 +15,7 @@ import (
 // of a file's link count, only a watch of the file itself is told, and here folders are watched.
 const (
 	// contentMask is for a place's folder.
-	contentMask = passMask | unix.IN_MODIFY | unix.IN_CREATE | unix.IN_MOVED_FROM | unix.IN_MOVED_TO
+	contentMask = awaitMask | unix.IN_MODIFY
 	// passMask is for a folder that leads to one, which is itself told when it is moved. IN_DELETE, because a folder that somebody
 	// holds open, or works in, gets IN_DELETE_SELF only when they let go of it, and the entry above it is gone at once.
 	passMask = unix.IN_DELETE | unix.IN_ATTRIB | unix.IN_DELETE_SELF | unix.IN_MOVE_SELF
@@ -66,8 +66,9 @@ func (w *Watcher) followAll(places []*place) (first error) {
 
 // follow goes along the path of a place as open(2) does and watches each folder on it before it looks for the next in it: what
 // changes later is told, and what changed earlier is seen. It stops where the path ends, the next folder's arrival being awaited.
+// What leads to the machine's root is no part of the machine, and others may be busy there.
 func (w *Watcher) follow(p *place) error {
-	dir, rest, links := "/", components(p.host), 0
+	dir, rest, links := w.root, components(strings.TrimPrefix(p.host, w.root)), 0
 	for len(rest) > 0 {
 		name := rest[0]
 		if name == ".." { // of a link; dir has none, so this is what the kernel does
@@ -97,7 +98,11 @@ func (w *Watcher) follow(p *place) error {
 			return nil
 		}
 	}
-	_, err := w.reach(dir, interest{p, "", contentMask})
+	mask := uint32(contentMask)
+	if p.Unwritten {
+		mask = awaitMask
+	}
+	_, err := w.reach(dir, interest{p, "", mask})
 	return err
 }
 

@@ -11,7 +11,7 @@ import (
 
 func TestAwaitedFolder(t *testing.T) {
 	root := t.TempDir()
-	w := opened(t, root, Place{"/a/b/c", []string{"status"}})
+	w := opened(t, root, Place{Folder: "/a/b/c", Names: []string{"status"}})
 	write(t, root+"/beside", "")
 	must(t, os.Mkdir(root+"/aa", 0o755))
 	quiet(t, w, "beside the path")

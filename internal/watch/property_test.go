@@ -24,7 +24,8 @@ func newTree(t tb, draw *rapid.T) *tree {
 	must(t, err)
 	x := &tree{root: root}
 	for _, p := range []Place{
-		{"/a", []string{"f"}}, {"/a", []string{"g"}}, {"/a/b", nil}, {"/a/b/a", []string{"f", "a"}}, {"/l/b", nil}, {"/b/l", []string{"g"}},
+		{Folder: "/a", Names: []string{"f"}}, {Folder: "/a", Names: []string{"g"}}, {Folder: "/a/b"},
+		{Folder: "/a/b/a", Names: []string{"f", "a"}}, {Folder: "/l/b"}, {Folder: "/b/l", Names: []string{"g"}},
 	} {
 		if rapid.Bool().Draw(draw, p.Folder+" is watched") {
 			x.places = append(x.places, p)

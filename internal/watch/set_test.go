@@ -13,7 +13,7 @@ import (
 func TestSetAgain(t *testing.T) {
 	root := t.TempDir()
 	write(t, root+"/d/f", "")
-	places := []Place{{"/d", []string{"b", "a"}}, {"/d/", []string{"a", "b"}}, {"/absent/deeper", nil}}
+	places := []Place{{Folder: "/d", Names: []string{"b", "a"}}, {Folder: "/d/", Names: []string{"a", "b"}}, {Folder: "/absent/deeper"}}
 	w := opened(t, root, places...)
 	before := masks(w)
 	write(t, root+"/d/a", "")

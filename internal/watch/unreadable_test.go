@@ -28,7 +28,9 @@ func TestUnreadableFolders(t *testing.T) {
 		t.Helper()
 		must(t, os.Chmod(root+path, mode))
 	}
-	for _, path := range []string{"/hidden", "/search", "/search/only", "/search/only/d", "/search/only/d/f", "/hidden/f", "/readable", "/readable/f"} {
+	for _, path := range []string{
+		"/hidden", "/search", "/search/only", "/search/only/d", "/search/only/d/f", "/hidden/f", "/readable", "/readable/f",
+	} {
 		must(t, os.Chown(root+path, 65534, 65534))
 	}
 	must(t, syscall.Setuid(65534)) // all threads, and no capability is left

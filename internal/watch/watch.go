@@ -39,11 +39,15 @@ const mounted = "/proc/self/mountinfo"
 type Place struct {
 	Folder string   // path of the device
 	Names  []string // only entries whose names start with one of these count; nil: all
+	// Unwritten says that entries are not written to as far as this place goes: they come, go, and change their rights. For a
+	// socket in a folder such as /tmp, in which others write all the time.
+	Unwritten bool
 }
 
 // Watcher tells when something changed in the places that it was given. Its methods may be called from any goroutine.
 type Watcher struct {
 	m       *device.Machine
+	root    string // the machine's, on this host
 	changes chan struct{}
 	inotify int           // inotify(7)
 	wake    int           // eventfd(2) that ends the goroutine
@@ -72,6 +76,9 @@ func New(m *device.Machine) (*Watcher, error) {
 	w := &Watcher{m: m, changes: make(chan struct{}, 1), inotify: -1, wake: -1, mounts: -1,
 		stop: make(chan struct{}), ended: make(chan struct{}), watches: map[int]*watched{}}
 	var err error
+	if w.root, err = filepath.Abs(m.Root()); err != nil {
+		return nil, fail.New(fail.Unavailable, "cannot watch folders: %w", err)
+	}
 	if w.inotify, err = unix.InotifyInit1(unix.IN_NONBLOCK | unix.IN_CLOEXEC); err != nil {
 		e := fail.New(fail.Unavailable, "cannot watch folders: %w", &fs.PathError{Op: "inotify_init1", Path: "inotify", Err: err})
 		if errors.Is(err, unix.EMFILE) {
@@ -165,6 +172,9 @@ func (w *Watcher) newPlace(given Place) (*place, error) {
 	p.key = host + "\x00" + strings.Join(p.Names, "\x00")
 	if len(p.Names) == 0 {
 		p.key = host
+	}
+	if p.Unwritten {
+		p.key += "\x00/"
 	}
 	return p, nil
 }

@@ -153,7 +153,7 @@ func TestWhatCounts(t *testing.T) {
 			}
 			must(t, os.Link(dir+"/status", dir+"/link"))
 			must(t, os.Link(dir+"/status", dir+"/status-link"))
-			w := opened(t, root, Place{"/var/place", []string{"x", "status"}})
+			w := opened(t, root, Place{Folder: "/var/place", Names: []string{"x", "status"}})
 			quiet(t, w, "nothing yet")
 			must(t, tt.do(dir))
 			if got := told(t, w); got != tt.want {
@@ -185,7 +185,7 @@ func TestCoalescing(t *testing.T) {
 func TestTwoPlacesInOneFolder(t *testing.T) {
 	root := t.TempDir()
 	write(t, root+"/d/sub/f", "")
-	a, b, sub := Place{"/d", []string{"a"}}, Place{"/d", []string{"b"}}, Place{Folder: "/d/sub"}
+	a, b, sub := Place{Folder: "/d", Names: []string{"a"}}, Place{Folder: "/d", Names: []string{"b"}}, Place{Folder: "/d/sub"}
 	w := opened(t, root, a, b, sub)
 	check := func(name string, want bool) {
 		t.Helper()
@@ -204,11 +204,11 @@ func TestTwoPlacesInOneFolder(t *testing.T) {
 	must(t, w.Set([]Place{sub}))
 	check("b1", false)
 	check("sub/f", true)
-	must(t, w.Set([]Place{a, {"/d/c1/deeper", nil}})) // c1 is a file, whose content is nothing to the second
+	must(t, w.Set([]Place{a, {Folder: "/d/c1/deeper"}})) // c1 is a file, whose content is nothing to the second
 	check("c1", false)
 	must(t, w.Set(nil))
 	check("sub/f", false)
-	must(t, w.Set([]Place{{"/d", nil}}))
+	must(t, w.Set([]Place{{Folder: "/d"}}))
 	check("anything", true)
 	check("sub/f", false)
 }
