@@ -2,6 +2,7 @@ package dbusapi_test
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,24 +27,34 @@ const restingMemory = 15 << 10
 var runtimeCalls = regexp.MustCompile(`^(nanosleep\(\{tv_sec=0, tv_nsec=[0-9]+\}, NULL\) = 0` +
 	`|futex\(0x[0-9a-f]+, FUTEX_WAIT_PRIVATE, 0, \{tv_sec=60, tv_nsec=0\}.*|.* = -1 ETIMEDOUT \(Connection timed out\))$`)
 
-// TestIdle: while nothing happens, from 10 s after the start on, no timer of ours fires and nothing of ours runs.
+// TestIdle: while nothing happens, from 10 s after the start on, no timer of ours fires and nothing of ours runs. SWUpdate is there and
+// idle, a client listens, and an update was installed before.
 func TestIdle(t *testing.T) {
-	r := started(t)
-	r.is("CurrentSlot", `s "A"`)
+	r := newRig(t)
+	folder := r.path("run/swupdate")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	idle, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(folder, "swupdateprog"), Net: "unix"})
+	if err == nil {
+		err = idle.SetDeadline(time.Now().Add(20 * time.Second))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer idle.Close()
+	r.start()
+	if _, err := idle.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	m := orintest.StartMonitor(t, r.monitor("--json"))
+	r.run("tegra-bup", "install", r.capsule("36.4.3"))
+	m.Until("UpdateState", "staged")
 	time.Sleep(10 * time.Second)
+
 	pid := r.slotd.Process.Pid
 	before := processorTime(t, pid)
-	file := filepath.Join(r.tmp, "strace")
-	trace := exec.Command("strace", "-f", "-qq", "-o", file, "-p", fmt.Sprint(pid))
-	if err := trace.Start(); err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(idling)
-	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
-		t.Fatal(err)
-	}
-	_ = trace.Wait() // it ends with the signal that it got
-	ours, theirs := traced(t, file)
+	ours, theirs := r.traced(func() { time.Sleep(idling) })
 	if len(ours) > 0 {
 		t.Errorf("tegra-slotd woke up:\n%s", strings.Join(ours, "\n"))
 	}
@@ -55,16 +66,40 @@ func TestIdle(t *testing.T) {
 	if memory > restingMemory {
 		t.Errorf("%d kB are resident, more than %d", memory, restingMemory)
 	}
-	// It still lives.
-	r.run("tegra-bootctl", "activate", "other")
-	r.is("NextSlot", `s "B"`)
+	// It still lives, and strace shows it.
+	active, _ := r.traced(func() {
+		r.run("tegra-bootctl", "activate")
+		m.Until("NextSlot", "B")
+	})
+	if len(active) == 0 {
+		t.Error("strace does not see what tegra-slotd does")
+	}
 	orintest.Publish(t, "slotd-idle", fmt.Sprintf("tegra-slotd, idle for %v: %d system calls of its own (aim 0), %d of Go's runtime, "+
 		"%d ticks of processor time (aim 0), %d kB resident (aim %d)\n", idling, len(ours), theirs, used, memory, restingMemory))
 }
 
-// traced reads what strace wrote: calls that were entered, by whose they are. What was under way before it came does not count, and
+// traced returns the system calls that tegra-slotd makes meanwhile.
+func (r *rig) traced(meanwhile func()) (ours []string, theirs int) {
+	r.t.Helper()
+	file := filepath.Join(r.tmp, "strace")
+	trace := exec.Command("strace", "-f", "-o", file, "-p", fmt.Sprint(r.slotd.Process.Pid))
+	var said orintest.Log
+	trace.Stderr = &said
+	if err := trace.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.wait("strace", func() bool { return strings.Contains(said.String(), "attached") })
+	meanwhile()
+	if err := trace.Process.Signal(syscall.SIGINT); err != nil {
+		r.t.Fatal(err)
+	}
+	_ = trace.Wait() // it ends with the signal that it got
+	return systemCalls(r.t, file)
+}
+
+// systemCalls reads what strace wrote: calls that were entered, by whose they are. What was under way before it came does not count, and
 // is not shown as entered.
-func traced(t *testing.T, file string) (ours []string, theirs int) {
+func systemCalls(t *testing.T, file string) (ours []string, theirs int) {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if err != nil {
