@@ -3,6 +3,7 @@ package dbusapi
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 
@@ -53,9 +54,13 @@ func named(err error) *dbus.Error {
 	case name == "":
 		name = errInternal
 	}
-	return newError(name, err.Error())
+	text := err.Error()
+	if name == errUnfinished {
+		text = "the device takes longer to answer than a client should wait"
+	}
+	return newError(name, text)
 }
 
 func newError(name, text string) *dbus.Error {
-	return dbus.NewError(BusName+".Error."+name, []any{valid(text)})
+	return dbus.NewError(BusName+".Error."+name, []any{valid(strings.ReplaceAll(strings.TrimSpace(text), "\n", "; "))})
 }

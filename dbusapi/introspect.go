@@ -20,6 +20,9 @@ var slotXML string
 const standardXML = `  <interface name="org.freedesktop.DBus.Introspectable">
     <method name="Introspect"><arg name="xml_data" type="s" direction="out"/></method>
   </interface>
+  <interface name="org.freedesktop.DBus.Peer">
+    <method name="Ping"/>
+  </interface>
 `
 
 const propertiesXML = `  <interface name="org.freedesktop.DBus.Properties">

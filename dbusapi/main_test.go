@@ -25,7 +25,8 @@ var suite struct {
 
 func TestMain(m *testing.M) {
 	err := orintest.Refuse(orintest.Missing("dbus-daemon", "busctl", "gdbus", "dbus-send", "dbus-monitor", "strace", "systemd-analyze",
-		"systemd-sysusers", "make", "sh", "unshare", "setpriv"))
+		"systemd-sysusers", "make", "sh", "unshare", "setpriv", "flock", "timeout",
+		"/usr/lib/polkit-1/polkitd"))
 	if err == nil {
 		suite.dir, err = os.MkdirTemp("", "tegra-ota-dbusapi")
 	}

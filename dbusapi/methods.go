@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/godbus/dbus/v5"
+
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/dbusapi/observe"
 )
@@ -47,7 +49,11 @@ type outcome struct {
 // anywhere, but not for a caller's sake.
 func (s *Service) changing(in, action, operation string, do verb) method {
 	return s.method(in, func(c *call) ([]any, error) {
+		late := time.After(clientPatience) // for asking polkit and for the verb
 		who, err := s.guard.allow(c, action)
+		if c.msg.Flags&dbus.FlagAllowInteractiveAuthorization != 0 {
+			late = time.After(clientPatience) // somebody typed a password, and was waited for
+		}
 		log := s.log.WithField("user", who.uid)
 		if err != nil {
 			log.Warnf("%s is refused: %v", operation, err)
@@ -76,7 +82,7 @@ func (s *Service) changing(in, action, operation string, do verb) method {
 				return nil, o.err
 			}
 			return []any{o.result}, nil
-		case <-time.After(clientPatience):
+		case <-late:
 			return nil, newError(errUnfinished, operation+" takes longer than a client should wait, and goes on; "+
 				"the property Operation says when it has ended")
 		}

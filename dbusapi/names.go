@@ -18,6 +18,7 @@ const BusName = "io.github.tegra_ota.SlotManager"
 const (
 	managerInterface = BusName
 	slotInterface    = "io.github.tegra_ota.Slot"
+	peer             = "org.freedesktop.DBus.Peer"
 	properties       = "org.freedesktop.DBus.Properties"
 	introspectable   = "org.freedesktop.DBus.Introspectable"
 	objectManager    = "org.freedesktop.DBus.ObjectManager"

@@ -29,6 +29,9 @@ type method struct {
 	run func(c *call) ([]any, error)
 }
 
+// anything is the signature of a method that looks at no arguments. It is none of D-Bus's.
+const anything = "*"
+
 // iface is the methods of one interface on one object.
 type iface map[string]method
 
@@ -43,7 +46,23 @@ type objects map[dbus.ObjectPath]object
 // LookupObject implements dbus.Handler.
 func (o objects) LookupObject(path dbus.ObjectPath) (dbus.ServerObject, bool) {
 	found, ok := o[path]
-	return found, ok
+	if !ok {
+		return missing(path), true // godbus has a name of its own for the error
+	}
+	return found, true
+}
+
+// missing is an object that is not there, whatever is called on it.
+type missing dbus.ObjectPath
+
+// LookupInterface implements dbus.ServerObject.
+func (m missing) LookupInterface(string) (dbus.Interface, bool) { return m, true }
+
+// LookupMethod implements dbus.Interface.
+func (m missing) LookupMethod(string) (dbus.Method, bool) {
+	return method{in: anything, run: func(*call) ([]any, error) {
+		return nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownObject", []any{"there is no object " + string(m) + " here"})
+	}}, true
 }
 
 // LookupInterface implements dbus.ServerObject. A call need not name the interface; no method here has two of one name.
@@ -70,7 +89,7 @@ func (i iface) LookupMethod(name string) (dbus.Method, bool) {
 // DecodeArguments implements dbus.ArgumentDecoder: the method gets the message, once its signature is the right one.
 func (m method) DecodeArguments(conn *dbus.Conn, sender string, msg *dbus.Message, _ []any) ([]any, error) {
 	signature, _ := msg.Headers[dbus.FieldSignature].Value().(dbus.Signature)
-	if signature.String() != m.in {
+	if m.in != anything && signature.String() != m.in {
 		return nil, dbus.NewError("org.freedesktop.DBus.Error.InvalidArgs",
 			[]any{"cannot understand the arguments: want the signature \"" + m.in + "\""})
 	}

@@ -23,7 +23,7 @@ const (
 var everybody = []string{
 	busName + ".Check", busName + ".Refresh",
 	"org.freedesktop.DBus.Properties.Get", "org.freedesktop.DBus.Properties.GetAll", "org.freedesktop.DBus.Introspectable.Introspect",
-	"org.freedesktop.DBus.ObjectManager.GetManagedObjects", "org.freedesktop.DBus.Peer.Ping", "org.freedesktop.DBus.Peer.GetMachineId",
+	"org.freedesktop.DBus.ObjectManager.GetManagedObjects", "org.freedesktop.DBus.Peer.Ping",
 }
 
 // standard are the methods of D-Bus's own interfaces.
@@ -31,7 +31,7 @@ var standard = map[string][]method{
 	"org.freedesktop.DBus.Properties":     {{"Get", "ss"}, {"GetAll", "s"}, {"Set", "ssv"}},
 	"org.freedesktop.DBus.Introspectable": {{"Introspect", ""}},
 	"org.freedesktop.DBus.ObjectManager":  {{"GetManagedObjects", ""}},
-	"org.freedesktop.DBus.Peer":           {{"Ping", ""}, {"GetMachineId", ""}},
+	"org.freedesktop.DBus.Peer":           {{"Ping", ""}},
 }
 
 // arguments are what busctl is given for a signature.

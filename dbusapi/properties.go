@@ -35,7 +35,11 @@ func (s *Service) propertyMethods(own string, read func() values) iface {
 			return []any{all}, err
 		}),
 		"Set": s.method("ssv", func(c *call) ([]any, error) {
-			if _, ok := read()[c.text(1)]; !ok {
+			all, err := find(c.text(0))
+			if err != nil {
+				return nil, err
+			}
+			if _, ok := all[c.text(1)]; !ok {
 				return nil, unknownProperty(c.text(1))
 			}
 			return nil, dbus.NewError("org.freedesktop.DBus.Error.PropertyReadOnly",

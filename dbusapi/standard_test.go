@@ -116,15 +116,3 @@ func TestDBusSend(t *testing.T) {
 	}
 	r.is("NextSlot", `s "B"`)
 }
-
-// GetMachineId is the device's, whose only use is to tell whether two programs run on one.
-func TestMachineID(t *testing.T) {
-	r := newRig(t)
-	const id = "0123456789abcdef0123456789abcdef"
-	r.put("etc/machine-id", id+"\n")
-	r.start()
-	var got string
-	if err := r.object(manager).Call("org.freedesktop.DBus.Peer.GetMachineId", 0).Store(&got); err != nil || got != id {
-		t.Errorf("%q, %v; want %s", got, err, id)
-	}
-}

@@ -66,14 +66,23 @@ func (o *Observer) step() {
 		o.finish()
 		o.receive()
 	}
+	o.mail.Lock()
+	settled := o.settled
+	o.settled = nil
+	o.mail.Unlock()
 	o.publish(o.State(), nil)
+	o.release(settled)
 }
 
 // judge says what two readings mean.
 func (o *Observer) judge(before, after backends.Status) []Occurrence {
 	happened := compare(before, after)
 	if arriving(after.Update.State) && !arriving(before.Update.State) && o.updater == "" {
-		o.finished, o.trouble.failed = false, ""
+		o.finished = before.Update.State == backends.Activated && after.Update.State == backends.StagedAll // taken back: told already
+		o.trouble.failed = ""
+	}
+	if after.Update.State == backends.Activated && before.Update.State != backends.Activated && o.updater == "" {
+		o.trouble.failed = ""
 	}
 	if e, ok := ended(before.Update, after.Update); ok && o.updater == "" && !o.finished {
 		o.finished = true

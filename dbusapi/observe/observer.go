@@ -41,6 +41,7 @@ type Observer struct {
 	events    []install.Event
 	waiters   []chan struct{} // for the next reading that begins
 	operation string          // of ours; "" for none
+	settled   []chan struct{} // for the next publication
 
 	// What follows belongs to Run's goroutine.
 	trouble  trouble
@@ -50,6 +51,8 @@ type Observer struct {
 	ending   *install.Event // waits for a reading, so that who hears of it reads what it led to
 	overdue  time.Time      // when it waits no longer
 	reading  *reading       // on its way
+	halves   int            // readings of half a change, one after the other
+	trusted  bool           // the journal could be trusted once
 	stale    bool           // something changed since the last reading began
 	rest     time.Time      // no reading before
 }
@@ -62,6 +65,9 @@ func New(device func() (Surveyor, error), watcher Watcher, changed Changed, log 
 	o.state.Store(&State{Operation: Idle})
 	return o
 }
+
+// shortWait is for what Run's goroutine does at once.
+const shortWait = time.Second
 
 // State returns what is known now.
 func (o *Observer) State() State { return *o.state.Load() }
@@ -89,10 +95,16 @@ func (o *Observer) Begin(operation string) (end func(), ok bool) {
 	o.operation = operation
 	o.ring()
 	return func() {
+		told := make(chan struct{})
 		o.mail.Lock()
 		o.operation = ""
+		o.settled = append(o.settled, told)
 		o.mail.Unlock()
 		o.ring()
+		select {
+		case <-told:
+		case <-time.After(shortWait): // Run has ended
+		}
 	}, true
 }
 

@@ -176,8 +176,9 @@ func TestInstallSeenInTheJournal(t *testing.T) {
 		t.Error(d)
 	}
 	r.becomes(func() { r.status.Update.State, r.status.Update.Reason = backends.Failed, "aborted" })
-	if h := r.untilUpdate(backends.Failed); len(h) > 0 {
-		t.Errorf("an install ended twice: %+v", h)
+	want = []observe.Occurrence{{Kind: observe.RolledBack, Slot: backends.B, Reason: "aborted"}}
+	if d := cmp.Diff(want, r.untilUpdate(backends.Failed)); d != "" {
+		t.Errorf("an install that ended does not end again: %s", d)
 	}
 	if got := r.State().LastError; got != "aborted" {
 		t.Errorf("LastError %q", got)

@@ -59,7 +59,7 @@ func (o *Observer) schedule(ctx context.Context, timer *time.Timer) bool {
 func (o *Observer) wanted() bool {
 	o.mail.Lock()
 	defer o.mail.Unlock()
-	return o.stale || len(o.waiters) > 0
+	return o.stale && o.operation == "" || len(o.waiters) > 0 // an operation of ours ends with a reading
 }
 
 func (o *Observer) begin(ctx context.Context) {
@@ -87,14 +87,24 @@ func (o *Observer) arrive() {
 	o.reading = nil
 	o.rest = time.Now().Add(min(max(restFactor*r.took, shortRest), longRest))
 	before, after := o.State(), o.State()
+	if r.err == nil && before.Known && between(r.status) && o.halves < believed {
+		// In the middle of somebody's verb, in all likelihood.
+		o.halves++
+		o.stale = true
+		o.mail.Lock()
+		o.waiters = append(o.waiters, r.waiters...)
+		o.mail.Unlock()
+		return
+	}
+	o.halves = 0
 	if r.err != nil {
 		o.trouble.device = fmt.Errorf("cannot read the device: %w", r.err)
 		if after.LastError != o.trouble.text() {
 			o.log.Warn(o.trouble.device)
 		}
 	} else {
-		after.Status, after.Known = r.status, true
 		o.stale = o.trouble.learn(r.status) || o.stale
+		after.Status, after.Known = o.believe(before.Status, r.status), true
 	}
 	o.follow(r.places)
 	var happened []Occurrence
@@ -106,6 +116,34 @@ func (o *Observer) arrive() {
 	if o.ending != nil && !o.stale {
 		o.finish()
 	}
+}
+
+// believe is what a reading says, but for what it has from a journal that was good before and cannot be trusted now: a journal
+// that is gone does not mean that the update is.
+func (o *Observer) believe(before, now backends.Status) backends.Status {
+	if o.trouble.suspected == "" {
+		o.trusted = true
+		return now
+	}
+	if o.trusted {
+		now.Update, now.Verdict, now.Next, now.Slots = before.Update, before.Verdict, before.Next, before.Slots
+	}
+	return now
+}
+
+// believed is how often a reading may show half a change before that is what there is.
+const believed = 2
+
+// between says that a reading shows what the steps of a verb leave between them.
+func between(st backends.Status) bool {
+	u := st.Update
+	switch {
+	case st.Current == nil || st.Next == nil || u.State == backends.RolledBack || u.State == backends.Testing:
+		return false
+	case u.State == backends.Activated && u.Target != nil:
+		return *st.Next != *u.Target
+	}
+	return *st.Next != *st.Current
 }
 
 // follow watches the places that were read. If they are others than before, something may have changed there since.

@@ -63,7 +63,8 @@ func compare(before, after backends.Status) []Occurrence {
 	if !before.Committed && after.Committed && after.Current != nil {
 		all = append(all, Occurrence{Kind: Committed, Slot: *after.Current})
 	}
-	if u := after.Update; u.State == backends.RolledBack && before.Update.State != backends.RolledBack && u.Target != nil {
+	if u := after.Update; u.Target != nil && (u.State == backends.RolledBack && before.Update.State != backends.RolledBack ||
+		u.State == backends.Failed && before.Update.State == backends.Activated) {
 		all = append(all, Occurrence{Kind: RolledBack, Slot: *u.Target, Reason: u.Reason})
 	}
 	return all
