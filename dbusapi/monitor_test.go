@@ -58,7 +58,8 @@ func TestMonitor(t *testing.T) {
 // TestMonitorForPeople: a line is a time, a name and a value, also for somebody without privilege and without the service.
 func TestMonitorForPeople(t *testing.T) {
 	r := newRig(t)
-	for _, c := range []*exec.Cmd{r.monitor(), r.bus.CommandAs(65534, 65534, filepath.Join(suite.bin, "tegra-bootctl"), "monitor", "--root", r.dir)} {
+	nobody := r.bus.CommandAs(65534, 65534, filepath.Join(suite.bin, "tegra-bootctl"), "monitor", "--root", r.dir)
+	for _, c := range []*exec.Cmd{r.monitor(), nobody} {
 		var out orintest.Log
 		c.Stdout, c.Stderr = &out, &out
 		if err := c.Start(); err != nil {
