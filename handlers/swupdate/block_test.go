@@ -1,10 +1,15 @@
 package swupdate_test
 
 import (
+	"bufio"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // loops moves both root file systems to real block devices of the kernel: by-partlabel then holds absolute links, and
@@ -40,20 +45,50 @@ func TestMountedTarget(t *testing.T) {
 	o := newOrin(t)
 	o.loops(t)
 	tool(t, "", "mkfs.ext4", "-q", o.app("B"))
-	mnt := t.TempDir()
-	tool(t, "", "mount", "-o", "ro", o.app("B"), mnt)
-	mounted := true
-	t.Cleanup(func() {
-		if mounted {
-			tool(t, "", "umount", mnt)
-		}
-	})
+	unmount := mounted(t, o.app("B"))
 	b := o.snapshot(t)
 	o.install(t, o.good(t, o.image(t)).pack(t)).want(t, 1).says(t, `tegra-image rootfs.img.zst: .*exit 69, unavailable`)
 	o.same(t, b)
-	tool(t, "", "umount", mnt)
-	mounted = false
+	unmount()
 	o.unharmed(t, o.snapshot(t)) // unmounting wrote to it
+}
+
+// mounted mounts a device until unmount is called, in a mount namespace of its own: whoever else makes one meanwhile would keep a
+// mount in ours alive.
+func mounted(t *testing.T, device string) (unmount func()) {
+	t.Helper()
+	c := exec.Command("unshare", "--mount", "sh", "-ec", `mount -o ro "$0" "$1"; echo mounted; cat`, device, t.TempDir())
+	in, err := c.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "mounted\n" {
+		t.Fatalf("mount says %q, %v", line, err)
+	}
+	return func() {
+		t.Helper()
+		_ = in.Close()
+		if err := c.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		for end := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+			f, err := os.OpenFile(device, os.O_RDONLY|unix.O_EXCL, 0) // fails while a file system is mounted from it
+			if err == nil {
+				_ = f.Close()
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("%s stays in use: %v", device, err)
+			}
+		}
+	}
 }
 
 // TestTwoDisks: two disks carry the same label, as after cloning the system to a second one; nobody guesses which is meant.

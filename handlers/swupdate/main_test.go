@@ -65,7 +65,7 @@ func runSuite(m *testing.M) (code int, err error) {
 // prerequisites names everything that is missing at once.
 func prerequisites() error {
 	return orintest.Refuse(orintest.Missing("swupdate", "swupdate-client", "openssl", "zstd", "cpio", "lua5.3", "lua5.4", "losetup", "mount",
-		"umount", "mkfs.ext4", "bash", "make", "systemd-analyze"))
+		"umount", "unshare", "mkfs.ext4", "bash", "make", "systemd-analyze"))
 }
 
 // programs builds tegra-ota and virtual-orin once, as they are shipped.
