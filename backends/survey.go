@@ -24,6 +24,15 @@ func (c *Control) Survey(ctx context.Context) (Status, []watch.Place, error) {
 	return s.status(ctx), c.places(s.journal.where, mountPoint), nil
 }
 
+// UsualPlaces are where a device that cannot even be opened may come back.
+func UsualPlaces() []watch.Place {
+	return []watch.Place{
+		{Folder: efivarfs.Dir},
+		{Folder: "/proc/device-tree", Names: []string{"compatible"}},
+		{Folder: "/etc", Names: []string{"nv_boot_control.conf"}},
+	}
+}
+
 // places are the folders of the variables, the journal, what the verbs leave in /run, the capsules and the retry counts. Of mounts
 // the watcher learns by itself, and the update table changes at boot alone.
 func (c *Control) places(journal, mountPoint string) []watch.Place {

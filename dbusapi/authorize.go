@@ -16,7 +16,7 @@ import (
 const (
 	busName      = "org.freedesktop.DBus"
 	busPath      = dbus.ObjectPath("/org/freedesktop/DBus")
-	busPatience  = time.Second // for an answer of the bus, which has no reason to take its time
+	busPatience  = time.Second // for the answers of the bus and of polkit together
 	nobodysGroup = ""
 )
 
@@ -29,14 +29,16 @@ type guard struct {
 // allow returns who calls if that one may do an action: root, the service's own user, a member of the group, and else whoever
 // polkit says, where there is a polkit.
 func (g guard) allow(c *call, action string) (caller, error) {
-	who, err := g.identify(c)
+	ctx, cancel := context.WithTimeout(c.ctx, busPatience)
+	defer cancel()
+	who, err := g.identify(ctx, c)
 	if err != nil {
 		return who, deny(fmt.Sprintf("cannot tell who calls: %v", err))
 	}
 	if who.uid == 0 || int(who.uid) == os.Geteuid() || g.group != nobodysGroup && who.in(g.group) {
 		return who, nil
 	}
-	allowed, err := askPolkit(c, action)
+	allowed, err := askPolkit(ctx, c, action)
 	if err == nil && !allowed {
 		err = deny(fmt.Sprintf("user %d may not change slots: that takes root%s", who.uid, g.alternative()))
 	}
@@ -60,9 +62,7 @@ type caller struct {
 }
 
 // identify asks the bus, which has it from the kernel; a name that is gone by now has no credentials, and no rights.
-func (g guard) identify(c *call) (caller, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, busPatience)
-	defer cancel()
+func (g guard) identify(ctx context.Context, c *call) (caller, error) {
 	var all map[string]dbus.Variant
 	err := c.conn.Object(busName, busPath).CallWithContext(ctx, busName+".GetConnectionCredentials", 0, c.sender).Store(&all)
 	if err != nil {

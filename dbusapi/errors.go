@@ -55,8 +55,11 @@ func named(err error) *dbus.Error {
 		name = errInternal
 	}
 	text := err.Error()
-	if name == errUnfinished {
+	switch {
+	case name == errUnfinished:
 		text = "the device takes longer to answer than a client should wait"
+	case errors.Is(err, context.Canceled):
+		name, text = errUnavailable, "tegra-slotd is ending"
 	}
 	return newError(name, text)
 }

@@ -23,6 +23,10 @@ func listen(ctx context.Context, conn *dbus.Conn, show func([]Change)) error {
 			return fmt.Errorf("cannot listen to the service: %w", err)
 		}
 	}
+	var service string // its unique name: a program can send any signal straight to us, and only the sender is the bus's word
+	if err := conn.BusObject().CallWithContext(ctx, busName+".GetNameOwner", 0, BusName).Store(&service); err != nil {
+		return fmt.Errorf("cannot listen to the service: %w", err)
+	}
 	seen, err := fetch(ctx, conn)
 	if err != nil {
 		return err
@@ -36,9 +40,10 @@ func listen(ctx context.Context, conn *dbus.Conn, show func([]Change)) error {
 			switch {
 			case !ok:
 				return fail.New(fail.IO, "cannot listen to the service any longer: the connection to the bus was lost")
-			case signal.Name == busName+".NameOwnerChanged":
-				seen = owner(ctx, conn, signal, seen, show)
-			default:
+			case signal.Sender == busName && signal.Name == busName+".NameOwnerChanged" && len(signal.Body) == 3:
+				service, _ = signal.Body[2].(string)
+				seen = owner(ctx, conn, service, seen, show)
+			case signal.Sender == service:
 				if all := seen.learn(signal); len(all) > 0 {
 					show(all)
 				}
@@ -70,14 +75,10 @@ func fetch(ctx context.Context, conn *dbus.Conn) (snapshot, error) {
 	return now, nil
 }
 
-// owner takes the news that the service went or came.
-func owner(ctx context.Context, conn *dbus.Conn, signal *dbus.Signal, seen snapshot, show func([]Change)) snapshot {
-	if len(signal.Body) != 3 || signal.Sender != busName {
-		return seen
-	}
-	name, _ := signal.Body[2].(string)
-	show([]Change{{Name: ServiceState, Value: name != ""}})
-	if name == "" {
+// owner takes the news that the service went, or came under a new name.
+func owner(ctx context.Context, conn *dbus.Conn, service string, seen snapshot, show func([]Change)) snapshot {
+	show([]Change{{Name: ServiceState, Value: service != ""}})
+	if service == "" {
 		return seen
 	}
 	now, err := fetch(ctx, conn)

@@ -2,6 +2,7 @@ package dbusapi
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/godbus/dbus/v5"
@@ -49,7 +50,7 @@ type outcome struct {
 // anywhere, but not for a caller's sake.
 func (s *Service) changing(in, action, operation string, do verb) method {
 	return s.method(in, func(c *call) ([]any, error) {
-		late := time.After(clientPatience) // for asking polkit and for the verb
+		late := time.After(clientPatience) // for asking the bus and polkit, and for the verb
 		who, err := s.guard.allow(c, action)
 		if c.msg.Flags&dbus.FlagAllowInteractiveAuthorization != 0 {
 			late = time.After(clientPatience) // somebody typed a password, and was waited for
@@ -63,17 +64,22 @@ func (s *Service) changing(in, action, operation string, do verb) method {
 		if !ok {
 			return nil, newError(errBusy, "another call is at work; wait for it to end")
 		}
+		var gone atomic.Bool // the caller
 		done := make(chan outcome, 1)
 		s.work.Add(1)
 		go func() {
 			defer s.work.Done()
 			o := s.carryOut(c, do)
+			blame := ""
 			if o.err != nil {
 				log.WithError(o.err).Warnf("%s failed", operation)
+				if gone.Load() {
+					blame = o.err.Error()
+				}
 			} else {
 				log.Infof("%s is done", operation)
 			}
-			end() // before the answer: who has it may call again
+			end(blame) // before the answer: who has it may call again
 			done <- o
 		}()
 		select {
@@ -83,8 +89,9 @@ func (s *Service) changing(in, action, operation string, do verb) method {
 			}
 			return []any{o.result}, nil
 		case <-late:
+			gone.Store(true)
 			return nil, newError(errUnfinished, operation+" takes longer than a client should wait, and goes on; "+
-				"the property Operation says when it has ended")
+				"the property Operation says when it has ended, and LastError if it failed")
 		}
 	})
 }

@@ -26,7 +26,7 @@ const ServiceState = "Service"
 // Monitor shows changes as they come, until ctx ends: first every value there is, then what is new. It takes them from the service
 // if that runs, and else looks at the device itself, with what its privilege allows. show is called from one goroutine.
 func Monitor(ctx context.Context, m *device.Machine, opts Options, show func([]Change), log *logrus.Entry) error {
-	conn, err := dbus.ConnectSystemBus(dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	conn, err := dialBus(opts.Bus)
 	if err != nil {
 		log.WithError(err).Debug("there is no system bus: RAUC is not followed")
 		return look(ctx, m, opts, nil, show, log)
@@ -67,9 +67,7 @@ func look(ctx context.Context, m *device.Machine, opts Options, conn *dbus.Conn,
 	defer s.close()
 	ended := s.run(ctx)
 	if conn != nil {
-		if err := s.raucs.Run(ctx, conn); err != nil && ctx.Err() == nil {
-			log.WithError(err).Warn("RAUC is not followed")
-		}
+		s.follow(ctx, conn)
 	}
 	<-ctx.Done()
 	ended()

@@ -40,13 +40,14 @@ type authorization struct {
 }
 
 // askPolkit asks whether a caller may do an action. A system without polkit says no, and that is no error.
-func askPolkit(c *call, action string) (bool, error) {
-	flags, patience := uint32(0), busPatience
+func askPolkit(ctx context.Context, c *call, action string) (bool, error) {
+	flags := uint32(0)
 	if c.msg.Flags&dbus.FlagAllowInteractiveAuthorization != 0 {
-		flags, patience = polkitAsks, interaction
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(c.ctx, interaction)
+		defer cancel()
+		flags = polkitAsks
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, patience)
-	defer cancel()
 	who := subject{Kind: "system-bus-name", Details: map[string]dbus.Variant{"name": dbus.MakeVariant(c.sender)}}
 	var answer authorization
 	err := c.conn.Object(polkitName, polkitPath).

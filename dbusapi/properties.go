@@ -19,7 +19,7 @@ func (s *Service) propertyMethods(own string, read func() values) iface {
 		return nil, dbus.NewError("org.freedesktop.DBus.Error.UnknownInterface", []any{"there is no interface " + name + " here"})
 	}
 	return iface{
-		"Get": s.method("ss", func(c *call) ([]any, error) {
+		"Get": s.reading("ss", func(c *call) ([]any, error) {
 			all, err := find(c.text(0))
 			if err != nil {
 				return nil, err
@@ -30,7 +30,7 @@ func (s *Service) propertyMethods(own string, read func() values) iface {
 			}
 			return []any{v}, nil
 		}),
-		"GetAll": s.method("s", func(c *call) ([]any, error) {
+		"GetAll": s.reading("s", func(c *call) ([]any, error) {
 			all, err := find(c.text(0))
 			return []any{all}, err
 		}),
@@ -46,6 +46,26 @@ func (s *Service) propertyMethods(own string, read func() values) iface {
 				[]any{"the property " + c.text(1) + " cannot be set; see the methods"})
 		}),
 	}
+}
+
+// reading is a method that answers with values. The answer goes out while no signal can: godbus would send it later, from the
+// goroutine of this call, and what it says could be older than a signal that was sent in between.
+func (s *Service) reading(in string, read func(c *call) ([]any, error)) method {
+	return s.method(in, func(c *call) ([]any, error) {
+		s.order.Lock()
+		defer s.order.Unlock()
+		out, err := read(c)
+		if err != nil || c.msg.Flags&dbus.FlagNoReplyExpected != 0 {
+			return out, err
+		}
+		c.msg.Flags |= dbus.FlagNoReplyExpected // by godbus
+		c.conn.Send(&dbus.Message{Type: dbus.TypeMethodReply, Body: out, Headers: map[dbus.HeaderField]dbus.Variant{
+			dbus.FieldDestination: dbus.MakeVariant(c.sender),
+			dbus.FieldReplySerial: dbus.MakeVariant(c.msg.Serial()),
+			dbus.FieldSignature:   dbus.MakeVariant(dbus.SignatureOf(out...)),
+		}}, nil)
+		return nil, nil
+	})
 }
 
 func unknownProperty(name string) error {

@@ -165,10 +165,10 @@ func TestUnfinished(t *testing.T) {
 }
 
 // A device that does not answer holds up nobody: what is known can be read, and what has to be read anew says that it takes long.
+// LastError says it, too, and then how the verb failed whose caller has gone.
 func TestStalledDevice(t *testing.T) {
 	r := started(t)
 	const file = "proc/sys/kernel/random/boot_id"
-	text := r.read(file)
 	r.away(file)
 	if err := syscall.Mkfifo(r.path(file), 0o600); err != nil {
 		t.Fatal(err)
@@ -182,7 +182,8 @@ func TestStalledDevice(t *testing.T) {
 	if got := r.property(manager, dbusapi.BusName, "CurrentSlot"); got != `s "A"` || time.Since(began) > patience {
 		t.Errorf("CurrentSlot %s after %v", got, time.Since(began))
 	}
-	// Let go of whoever reads it.
+	r.lastError("cannot read the device: it does not answer")
+	// Let go of whoever reads it, with an identity that is none.
 	stop := make(chan struct{})
 	go func() {
 		for {
@@ -191,7 +192,7 @@ func TestStalledDevice(t *testing.T) {
 				return
 			default:
 				if f, err := os.OpenFile(r.path(file), os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil { // somebody reads
-					_, _ = f.WriteString(text)
+					_, _ = f.WriteString("\n")
 					_ = f.Close()
 				}
 				time.Sleep(5 * time.Millisecond)
@@ -201,6 +202,9 @@ func TestStalledDevice(t *testing.T) {
 	r.is("Operation", `s "idle"`)
 	close(stop)
 	r.back(file)
+	r.done("Refresh")
+	r.is("LastError", `s "cannot read the boot identity: /proc/sys/kernel/random/boot_id is empty"`)
 	r.answers("Activate", "B")
 	r.is("NextSlot", `s "B"`)
+	r.is("LastError", `s ""`)
 }

@@ -50,9 +50,9 @@ func (s *Service) serve(ctx context.Context) error {
 
 // connect puts the objects on the bus, and then takes the name: who finds it finds them.
 func (s *Service) connect(ctx context.Context) (*dbus.Conn, error) {
-	conn, err := dbus.ConnectSystemBus(dbus.WithHandler(s.objects()), dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+	conn, err := dialBus(s.opts.Bus, dbus.WithHandler(s.objects()))
 	if err != nil {
-		return nil, fail.New(fail.Unavailable, "cannot reach the system bus: %w", err).Then("start dbus")
+		return nil, err
 	}
 	s.conn.Store(conn) // before anybody can ask: who has read a value is told when it changes
 	reply, err := conn.RequestName(BusName, dbus.NameFlagDoNotQueue)
@@ -84,9 +84,7 @@ func (s *Service) attend(ctx context.Context, conn *dbus.Conn) {
 	followed := make(chan struct{})
 	go func() {
 		defer close(followed)
-		if err := s.sources.raucs.Run(ctx, conn); err != nil && ctx.Err() == nil {
-			s.log.WithError(err).Warn("RAUC is not followed")
-		}
+		s.sources.follow(ctx, conn)
 	}()
 	select {
 	case <-ctx.Done():
@@ -104,7 +102,7 @@ func (s *Service) objects() objects {
 	}
 	all[managerPath] = object{interfaces: map[string]iface{
 		managerInterface: s.managerMethods(),
-		objectManager:    {"GetManagedObjects": s.method("", s.managed)},
+		objectManager:    {"GetManagedObjects": s.reading("", s.managed)},
 		properties:       s.propertyMethods(managerInterface, func() values { return s.snapshot.Load().manager }),
 	}}
 	for _, slot := range backends.Slots {

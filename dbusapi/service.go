@@ -18,6 +18,8 @@ import (
 type Options struct {
 	// Control opens the device. It is asked anew for every call, because the device may not be readable yet.
 	Control func() (*backends.Control, error)
+	// Bus is the system bus's address, as DBUS_SYSTEM_BUS_ADDRESS has it.
+	Bus string
 	// Group may change slots beside root; "" for nobody.
 	Group string
 	// SWUpdateSockets are where SWUpdate's progress is looked for.
@@ -38,6 +40,7 @@ type Service struct {
 
 	ctx      context.Context // of Run
 	conn     atomic.Pointer[dbus.Conn]
+	order    sync.Mutex // of values on their way to clients: an answer is never older than a signal before it
 	snapshot atomic.Pointer[snapshot]
 }
 
@@ -82,6 +85,8 @@ func (s *Service) Run(ctx context.Context) error {
 
 // changed takes what the observer saw. Clients that are told of a value read the same one.
 func (s *Service) changed(_, after observe.State, happened []observe.Occurrence) {
+	s.order.Lock()
+	defer s.order.Unlock()
 	before := s.snapshot.Load()
 	now := newSnapshot(after, s.opts.Version)
 	s.snapshot.Store(&now)

@@ -36,7 +36,12 @@ func serve(ctx context.Context, in *cli.Invocation) error {
 
 // bridge are the settings of what tegra-slotd and the monitor share.
 func bridge(in *cli.Invocation) dbusapi.Options {
+	bus := in.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
+	if bus == "" || in.Elevated {
+		bus = dbusapi.SystemBus
+	}
 	return dbusapi.Options{
+		Bus:     bus,
 		Control: func() (*backends.Control, error) { return newPatientControl(in, slotdPatience) },
 		Group:   in.Config.DBus.Group, SWUpdateSockets: in.Config.DBus.SWUpdateProgress, Version: cli.Version,
 	}

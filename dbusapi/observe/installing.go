@@ -7,7 +7,7 @@ import (
 	"github.com/tegra-ota/tegra-ota/dbusapi/install"
 )
 
-// patience is how long the end of an install waits for a reading of what it led to.
+// patience is how long a reading may take before it is told, and how long the end of an install waits for one of what it led to.
 const patience = 2 * time.Second
 
 // receive takes the updaters' news, up to an end that has to wait.
@@ -30,7 +30,7 @@ func (o *Observer) take(e install.Event) {
 	after := o.State()
 	switch e.Kind {
 	case install.Started:
-		o.updater, o.finished, o.trouble.failed = e.Updater, false, ""
+		o.updaters[e.Updater], o.finished, o.trouble.failed = true, false, ""
 		after.Progress = e.Progress
 	case install.Advanced:
 		after.Progress = e.Progress
@@ -49,7 +49,8 @@ func (o *Observer) take(e install.Event) {
 // finish tells of the end of an install.
 func (o *Observer) finish() {
 	e := o.ending
-	o.ending, o.updater, o.finished = nil, "", true
+	delete(o.updaters, e.Updater)
+	o.ending, o.finished = nil, true
 	after := o.State()
 	switch {
 	case e.Success && after.Progress.Percent != 100: // SWUpdate counts steps that it does not tell of
@@ -66,6 +67,10 @@ func (o *Observer) step() {
 		o.finish()
 		o.receive()
 	}
+	if r := o.reading; r != nil && !r.told && !time.Now().Before(r.overdue) {
+		r.told, o.trouble.device = true, errSilent
+		o.log.Warn(errSilent)
+	}
 	o.mail.Lock()
 	settled := o.settled
 	o.settled = nil
@@ -77,14 +82,16 @@ func (o *Observer) step() {
 // judge says what two readings mean.
 func (o *Observer) judge(before, after backends.Status) []Occurrence {
 	happened := compare(before, after)
-	if arriving(after.Update.State) && !arriving(before.Update.State) && o.updater == "" {
-		o.finished = before.Update.State == backends.Activated && after.Update.State == backends.StagedAll // taken back: told already
-		o.trouble.failed = ""
+	if len(o.updaters) > 0 {
+		return happened // they say how it ends
 	}
-	if after.Update.State == backends.Activated && before.Update.State != backends.Activated && o.updater == "" {
-		o.trouble.failed = ""
+	switch {
+	case another(before.Update, after.Update):
+		o.finished, o.trouble.failed = false, ""
+	case before.Update.State == backends.Activated && arriving(after.Update.State):
+		o.finished = true // taken back: its end was told, or it was somebody's switch and no install
 	}
-	if e, ok := ended(before.Update, after.Update); ok && o.updater == "" && !o.finished {
+	if e, ok := ended(before.Update, after.Update); ok && !o.finished {
 		o.finished = true
 		o.trouble.failed = e.Reason
 		happened = append(happened, e)
@@ -96,8 +103,11 @@ func (o *Observer) judge(before, after backends.Status) []Occurrence {
 func (o *Observer) publish(after State, happened []Occurrence) {
 	before := o.State()
 	after.Operation = o.doing()
+	o.mail.Lock()
+	o.trouble.verb = o.blame
+	o.mail.Unlock()
 	after.LastError = o.trouble.text()
-	if after.LastError == "" && o.updater == "" {
+	if after.LastError == "" && len(o.updaters) == 0 {
 		after.LastError = failure(after.Status.Update)
 	}
 	if len(happened) == 0 && same(before, after) {
@@ -113,7 +123,7 @@ func (o *Observer) doing() string {
 	switch {
 	case o.operation != "":
 		return o.operation
-	case o.updater != "":
+	case len(o.updaters) > 0:
 		return Installing
 	}
 	return Idle

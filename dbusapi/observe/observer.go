@@ -2,6 +2,7 @@ package observe
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,7 @@ type Changed func(before, after State, happened []Occurrence)
 
 // Observer keeps the State true.
 type Observer struct {
-	device  func() (Surveyor, error)
+	device  func() Surveyor
 	watcher Watcher
 	changed Changed
 	log     *logrus.Entry
@@ -42,11 +43,12 @@ type Observer struct {
 	waiters   []chan struct{} // for the next reading that begins
 	operation string          // of ours; "" for none
 	settled   []chan struct{} // for the next publication
+	blame     string          // how the last operation failed, where nobody was told
 
 	// What follows belongs to Run's goroutine.
 	trouble  trouble
-	updater  string // that installs now; "" for none
-	finished bool   // the end of the install was told already
+	updaters map[string]bool // that install now
+	finished bool            // the end of the install was told already
 	places   []watch.Place
 	ending   *install.Event // waits for a reading, so that who hears of it reads what it led to
 	overdue  time.Time      // when it waits no longer
@@ -59,9 +61,9 @@ type Observer struct {
 
 // New returns an Observer. device is asked for anew at each reading, because it may not be there yet; changed is called from one
 // goroutine, in order, and may read the State.
-func New(device func() (Surveyor, error), watcher Watcher, changed Changed, log *logrus.Entry) *Observer {
+func New(device func() Surveyor, watcher Watcher, changed Changed, log *logrus.Entry) *Observer {
 	o := &Observer{device: device, watcher: watcher, changed: changed, log: log, wake: make(chan struct{}, 1), stale: true}
-	o.trouble.unseen = map[string]string{}
+	o.trouble.unseen, o.updaters = map[string]string{}, map[string]bool{}
 	o.state.Store(&State{Operation: Idle})
 	return o
 }
@@ -85,19 +87,20 @@ func (o *Observer) Installed(e install.Event) {
 	o.ring()
 }
 
-// Begin says that an operation of ours works from now on, and returns how to end it; false while another one does.
-func (o *Observer) Begin(operation string) (end func(), ok bool) {
+// Begin says that an operation of ours works from now on, and returns how to end it; false while another one does. LastError says
+// what the end is given, how the operation failed where its caller has gone, until the next one begins.
+func (o *Observer) Begin(operation string) (end func(blame string), ok bool) {
 	o.mail.Lock()
 	defer o.mail.Unlock()
 	if o.operation != "" {
 		return nil, false
 	}
-	o.operation = operation
+	o.operation, o.blame = operation, ""
 	o.ring()
-	return func() {
+	return func(blame string) {
 		told := make(chan struct{})
 		o.mail.Lock()
-		o.operation = ""
+		o.operation, o.blame = "", blame
 		o.settled = append(o.settled, told)
 		o.mail.Unlock()
 		o.ring()
@@ -119,6 +122,9 @@ func (o *Observer) Refresh(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
+		o.mail.Lock() // a device that hangs must not make them pile up
+		o.waiters = slices.DeleteFunc(o.waiters, func(w chan struct{}) bool { return w == done })
+		o.mail.Unlock()
 		return ctx.Err()
 	}
 }

@@ -14,6 +14,8 @@ import (
 type reading struct {
 	done    chan struct{}
 	waiters []chan struct{}
+	overdue time.Time // when somebody has to be told
+	told    bool
 	took    time.Duration
 
 	status backends.Status
@@ -41,10 +43,13 @@ func (o *Observer) schedule(ctx context.Context, timer *time.Timer) bool {
 		wait = o.rest.Sub(now)
 	}
 	if o.ending != nil {
-		left := o.overdue.Sub(now)
-		if left < time.Millisecond {
-			left = time.Millisecond
+		left := max(o.overdue.Sub(now), time.Millisecond)
+		if wait == 0 || left < wait {
+			wait = left
 		}
+	}
+	if o.reading != nil && !o.reading.told {
+		left := max(o.reading.overdue.Sub(now), time.Millisecond)
 		if wait == 0 || left < wait {
 			wait = left
 		}
@@ -63,7 +68,7 @@ func (o *Observer) wanted() bool {
 }
 
 func (o *Observer) begin(ctx context.Context) {
-	r := &reading{done: make(chan struct{})}
+	r := &reading{done: make(chan struct{}), overdue: time.Now().Add(patience)}
 	o.mail.Lock()
 	r.waiters, o.waiters = o.waiters, nil
 	o.mail.Unlock()
@@ -72,12 +77,7 @@ func (o *Observer) begin(ctx context.Context) {
 		defer close(r.done)
 		started := time.Now()
 		defer func() { r.took = time.Since(started) }()
-		device, err := o.device()
-		if err != nil {
-			r.err = err
-			return
-		}
-		r.status, r.places, r.err = device.Survey(ctx)
+		r.status, r.places, r.err = o.device().Survey(ctx)
 	}()
 }
 
@@ -87,7 +87,7 @@ func (o *Observer) arrive() {
 	o.reading = nil
 	o.rest = time.Now().Add(min(max(restFactor*r.took, shortRest), longRest))
 	before, after := o.State(), o.State()
-	if r.err == nil && before.Known && between(r.status) && o.halves < believed {
+	if r.err == nil && before.Known && between(r.status) && !between(before.Status) && o.halves < believed {
 		// In the middle of somebody's verb, in all likelihood.
 		o.halves++
 		o.stale = true
@@ -118,15 +118,18 @@ func (o *Observer) arrive() {
 	}
 }
 
-// believe is what a reading says, but for what it has from a journal that was good before and cannot be trusted now: a journal
-// that is gone does not mean that the update is.
+// believe is what a reading says, but for the update where the journal was good before and cannot be trusted now: a journal that
+// is gone does not mean that the update is. What the firmware says of the slots is true all the same.
 func (o *Observer) believe(before, now backends.Status) backends.Status {
 	if o.trouble.suspected == "" {
 		o.trusted = true
 		return now
 	}
 	if o.trusted {
-		now.Update, now.Verdict, now.Next, now.Slots = before.Update, before.Verdict, before.Next, before.Slots
+		now.Update, now.Verdict = before.Update, before.Verdict
+		if before.Update.State == backends.Activated && now.Next != nil && now.Current != nil && *now.Next == *now.Current {
+			now.Next = before.Next // of an armed capsule only the journal knows
+		}
 	}
 	return now
 }

@@ -105,7 +105,7 @@ func TestOperation(t *testing.T) {
 		t.Error("two at once")
 	}
 	r.until("committing", func(s observe.State) bool { return s.Operation == observe.Committing })
-	end()
+	end("")
 	r.until("idle", func(s observe.State) bool { return s.Operation == observe.Idle })
 }
 

@@ -46,7 +46,7 @@ func newRig(t *testing.T) *rig {
 	r.places = []watch.Place{{Folder: "/x"}}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	r.Observer = observe.New(func() (observe.Surveyor, error) { return r, nil }, r,
+	r.Observer = observe.New(func() observe.Surveyor { return r }, r,
 		func(_, after observe.State, happened []observe.Occurrence) { r.seen <- news{after, happened} }, logrus.NewEntry(log))
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})

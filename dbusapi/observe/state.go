@@ -75,9 +75,28 @@ func arriving(s backends.UpdateState) bool {
 	return s == backends.Installing || s == backends.StagedAll
 }
 
+// another says that a new update came between two readings: parts arrive again, or are those of another one. One that was
+// taken back and is staged as before is the same.
+func another(before, after backends.UpdateStatus) bool {
+	same := before.ID == after.ID && reflect.DeepEqual(before.Target, after.Target) && reflect.DeepEqual(before.Firmware, after.Firmware)
+	switch {
+	case arriving(after.State):
+		return !arriving(before.State) && !(before.State == backends.Activated && same) || before.ID != after.ID
+	case after.State == backends.Activated:
+		return brought(before, after)
+	}
+	return false
+}
+
+// brought says that an update came, and was activated, between two readings. Firmware is what tells it from somebody's switch; an
+// image takes longer to write than readings are apart.
+func brought(before, after backends.UpdateStatus) bool {
+	return after.State == backends.Activated && before.State != backends.Activated && !arriving(before.State) && after.Firmware != nil
+}
+
 // ended says how an install ended that no updater tells of, by its journal; ok is false if it did not end between the readings.
 func ended(before, after backends.UpdateStatus) (o Occurrence, ok bool) {
-	if !arriving(before.State) {
+	if !arriving(before.State) && !brought(before, after) {
 		return o, false
 	}
 	o.Kind = Finished

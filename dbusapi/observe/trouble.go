@@ -1,6 +1,13 @@
 package observe
 
-import "github.com/tegra-ota/tegra-ota/backends"
+import (
+	"errors"
+
+	"github.com/tegra-ota/tegra-ota/backends"
+)
+
+// errSilent is told until a reading ends that takes too long; arrive takes it back.
+var errSilent = errors.New("cannot read the device: it does not answer")
 
 // trouble is what is wrong, by whom it concerns.
 type trouble struct {
@@ -8,6 +15,7 @@ type trouble struct {
 	watch     error  // changes are not noticed
 	journal   string // the journal cannot be trusted
 	suspected string // as journal, seen once
+	verb      string // how a verb failed whose caller had gone
 	failed    string // why the last install failed
 	unseen    map[string]string
 }
@@ -19,6 +27,8 @@ func (t *trouble) text() string {
 		return t.device.Error()
 	case t.journal != "":
 		return t.journal
+	case t.verb != "":
+		return t.verb
 	case t.failed != "":
 		return t.failed
 	case t.watch != nil:

@@ -75,7 +75,12 @@ func (f *Follower) Run(ctx context.Context, conn *dbus.Conn) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return fail.New(fail.Unavailable, "cannot follow RAUC: %w", err)
+	lost := errors.Is(err, errLost) || !conn.Connected() // that is no trouble with RAUC
+	err = fail.New(fail.Unavailable, "cannot follow RAUC: %w", err)
+	if !lost {
+		f.track.unfollow(err.Error())
+	}
+	return err
 }
 
 // session is a Follower's work on one connection.

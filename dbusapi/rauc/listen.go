@@ -103,7 +103,7 @@ func (s *session) signal(signal *dbus.Signal) {
 func (s *session) ask(q question) {
 	// Only the reason of a failure has a time limit, because the failure itself is not told before. Who is late with something else
 	// is not asked again, so that the late answer is good.
-	ctx, cancel := context.WithCancel(s.stay)
+	ctx, cancel := s.stay, context.CancelFunc(func() {})
 	method, args := properties+".GetAll", []any{installer}
 	switch q {
 	case allProperties:

@@ -32,13 +32,25 @@ func (f *Follower) connect(path string) (*net.UnixConn, error) {
 	}
 	uid, err := owner(conn)
 	if err == nil && uid != 0 && uid != f.uid {
-		err = fmt.Errorf("user %d listens there, and only root is believed", uid)
+		// Not what SWUpdate does, and nothing for LastError: anybody could write there, and hide with it what is really wrong.
+		_ = conn.Close()
+		f.distrust(path, uid)
+		return nil, errAbsent
 	}
 	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("cannot follow SWUpdate at %s: %w", path, err)
 	}
 	return conn, nil
+}
+
+// distrust says once of a socket and user that they are not believed.
+func (f *Follower) distrust(path string, uid int) {
+	key := fmt.Sprint(path, uid)
+	if !f.strangers[key] {
+		f.strangers[key] = true
+		f.log.Warnf("user %d listens at %s, and only root is taken for SWUpdate", uid, path)
+	}
 }
 
 // dial goes through the folder where the path is too long for a socket's address, which has 108 bytes with the zero (unix(7)).

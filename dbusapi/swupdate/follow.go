@@ -30,7 +30,7 @@ var delays = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 20 * t
 	1600 * time.Millisecond, 3200 * time.Millisecond, 3200 * time.Millisecond}
 
 // calm is between a change at a socket and what we do about it: who replaces the socket all the time does not keep us busy.
-const calm = 10 * time.Millisecond
+const calm = 50 * time.Millisecond
 
 // steady is how long a connection must last for the attempts to be counted anew after it.
 const steady = 10 * time.Second
@@ -43,15 +43,17 @@ type Follower struct {
 	log     *logrus.Entry
 	uid     int // who is believed beside root
 
-	out     *queue
-	trouble string // what the last Unfollowed said, "" if that was taken back
-	watcher *watch.Watcher
-	rounds  atomic.Int64 // how often the sockets were tried; the tests count that idling costs nothing
+	strangers map[string]bool // of whom it was said that they are not believed
+	out       *queue
+	trouble   string // what the last Unfollowed said, "" if that was taken back
+	watcher   *watch.Watcher
+	rounds    atomic.Int64 // how often the sockets were tried; the tests count that idling costs nothing
 }
 
 // New returns a follower that tries the sockets, paths of the device, in this order.
 func New(m *device.Machine, sockets []string, sink install.Sink, log *logrus.Entry) *Follower {
-	return &Follower{m: m, sockets: append([]string(nil), sockets...), sink: sink, log: log, uid: os.Geteuid()}
+	return &Follower{m: m, sockets: append([]string(nil), sockets...), sink: sink, log: log, uid: os.Geteuid(),
+		strangers: map[string]bool{}}
 }
 
 // Run follows SWUpdate until the context ends and then returns nil. It returns an error, after an Unfollowed with the same words,

@@ -198,13 +198,12 @@ func TestStranger(t *testing.T) {
 	listenAs(t, filepath.Join(root, sockets[1]), nobody)
 	var r recorder
 	begin(t, root, r.sink)
-	const want = "cannot follow SWUpdate at /tmp/swupdateprog: user 65534 listens there, and only root is believed"
-	same(t, r.wait(t, install.Unfollowed, 1), install.Event{Updater: install.SWUpdate, Kind: install.Unfollowed, Reason: want})
+	time.Sleep(20 * calm) // it has had the time to look, and says nothing: a stranger must not write in LastError
 	c := accept(t, listen(t, root, sockets[0]))
 	send(t, c, servers[4].greet())
 	send(t, c, servers[4].encodeAll(whole)...)
 	got := r.wait(t, install.Ended, 1)
-	if len(got) < 4 || got[1].Kind != install.Followed || got[2].Kind != install.Started {
+	if got[0].Kind != install.Started {
 		t.Errorf("%+v", got)
 	}
 }
