@@ -14,10 +14,9 @@ import (
 
 // The bus itself.
 const (
-	busName      = "org.freedesktop.DBus"
-	busPath      = dbus.ObjectPath("/org/freedesktop/DBus")
-	busPatience  = time.Second // for the answers of the bus and of polkit together
-	nobodysGroup = ""
+	busName     = "org.freedesktop.DBus"
+	busPath     = dbus.ObjectPath("/org/freedesktop/DBus")
+	busPatience = time.Second // for the answers of the bus and of polkit together
 )
 
 // guard decides who may change something. The bus has a policy that says the same; this is the second lock, for a bus whose policy
@@ -35,7 +34,7 @@ func (g guard) allow(c *call, action string) (caller, error) {
 	if err != nil {
 		return who, deny(fmt.Sprintf("cannot tell who calls: %v", err))
 	}
-	if who.uid == 0 || int(who.uid) == os.Geteuid() || g.group != nobodysGroup && who.in(g.group) {
+	if who.uid == 0 || int(who.uid) == os.Geteuid() || g.group != "" && who.in(g.group) {
 		return who, nil
 	}
 	allowed, err := askPolkit(ctx, c, action)
@@ -46,7 +45,7 @@ func (g guard) allow(c *call, action string) (caller, error) {
 }
 
 func (g guard) alternative() string {
-	if g.group == nobodysGroup {
+	if g.group == "" {
 		return ""
 	}
 	return ", or the group " + g.group

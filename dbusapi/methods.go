@@ -110,15 +110,13 @@ func (s *Service) carryOut(c *call, do verb) outcome {
 	return o
 }
 
+// check answers with what a reading found that began after the call. All who ask at once share one.
 func (s *Service) check(c *call) ([]any, error) {
-	ctx, cancel := context.WithTimeout(c.ctx, clientPatience)
-	defer cancel()
-	problems, err := s.checks.do(ctx)
-	if err != nil {
+	if _, err := s.refresh(c); err != nil {
 		return nil, err
 	}
 	all := []values{}
-	for _, p := range problems {
+	for _, p := range s.sources.observer.State().Status.Problems {
 		all = append(all, values{
 			"check": text(p.Check), "severity": text(string(p.Severity)),
 			"reason": text(p.Reason), "next_step": text(p.NextStep),

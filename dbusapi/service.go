@@ -35,7 +35,6 @@ type Service struct {
 	log     *logrus.Entry
 	guard   guard
 	sources *sources
-	checks  shared[[]backends.Problem]
 	work    sync.WaitGroup // verbs that are not finished
 
 	ctx      context.Context // of Run
@@ -65,13 +64,6 @@ func (s *Service) Run(ctx context.Context) error {
 		return err
 	}
 	defer s.sources.close()
-	s.checks.run = func() ([]backends.Problem, error) {
-		control, err := s.opts.Control()
-		if err != nil {
-			return nil, err
-		}
-		return control.Check(ctx, backends.Scope{})
-	}
 	ended := s.sources.run(ctx)
 	early, cancel := context.WithTimeout(ctx, firstReading)
 	_ = s.sources.observer.Refresh(early) // what cannot be read shows in LastError

@@ -76,7 +76,9 @@ func (o *Observer) step() {
 	o.settled = nil
 	o.mail.Unlock()
 	o.publish(o.State(), nil)
-	o.release(settled)
+	for _, s := range settled {
+		close(s)
+	}
 }
 
 // judge says what two readings mean.

@@ -40,7 +40,7 @@ type Observer struct {
 
 	mail      sync.Mutex
 	events    []install.Event
-	waiters   []chan struct{} // for the next reading that begins
+	waiters   []chan error    // for the next reading that begins
 	operation string          // of ours; "" for none
 	settled   []chan struct{} // for the next publication
 	blame     string          // how the last operation failed, where nobody was told
@@ -111,19 +111,20 @@ func (o *Observer) Begin(operation string) (end func(blame string), ok bool) {
 	}, true
 }
 
-// Refresh reads the device anew and returns when the State is that of a reading that began after the call, or when ctx ends.
+// Refresh reads the device anew and returns when the State is that of a reading that began after the call, or when ctx ends. The
+// error says why the device could not be read.
 func (o *Observer) Refresh(ctx context.Context) error {
-	done := make(chan struct{})
+	done := make(chan error, 1)
 	o.mail.Lock()
 	o.waiters = append(o.waiters, done)
 	o.mail.Unlock()
 	o.ring()
 	select {
-	case <-done:
-		return nil
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		o.mail.Lock() // a device that hangs must not make them pile up
-		o.waiters = slices.DeleteFunc(o.waiters, func(w chan struct{}) bool { return w == done })
+		o.waiters = slices.DeleteFunc(o.waiters, func(w chan error) bool { return w == done })
 		o.mail.Unlock()
 		return ctx.Err()
 	}

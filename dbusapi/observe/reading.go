@@ -13,7 +13,7 @@ import (
 // reading is one look at the device, in a goroutine of its own: a file system that stalls must not stop the updaters' news.
 type reading struct {
 	done    chan struct{}
-	waiters []chan struct{}
+	waiters []chan error
 	overdue time.Time // when somebody has to be told
 	told    bool
 	took    time.Duration
@@ -112,7 +112,9 @@ func (o *Observer) arrive() {
 		happened = o.judge(before.Status, after.Status)
 	}
 	o.publish(after, happened)
-	o.release(r.waiters)
+	for _, w := range r.waiters {
+		w <- r.err
+	}
 	if o.ending != nil && !o.stale {
 		o.finish()
 	}
@@ -162,10 +164,4 @@ func (o *Observer) follow(places []watch.Place) {
 		return
 	}
 	o.places, o.trouble.watch, o.stale = places, nil, true
-}
-
-func (o *Observer) release(waiters []chan struct{}) {
-	for _, w := range waiters {
-		close(w)
-	}
 }

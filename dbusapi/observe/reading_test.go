@@ -19,6 +19,9 @@ func TestUnreadableDevice(t *testing.T) {
 	r.until("the first reading", known)
 	r.becomes(func() { r.err = errors.New("efivarfs is not mounted") })
 	r.until("the error", func(s observe.State) bool { return s.LastError == "cannot read the device: efivarfs is not mounted" })
+	if err := r.Refresh(context.Background()); err == nil || err.Error() != "efivarfs is not mounted" {
+		t.Errorf("refresh: %v", err)
+	}
 	if st := r.State(); st.Status.Backend != "test" {
 		t.Errorf("the last values are gone: %+v", st)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/dbusapi/install"
 )
 
 // errSilent is told until a reading ends that takes too long; arrive takes it back.
@@ -34,7 +35,7 @@ func (t *trouble) text() string {
 	case t.watch != nil:
 		return t.watch.Error()
 	}
-	for _, updater := range []string{"swupdate", "rauc"} {
+	for _, updater := range []string{install.SWUpdate, install.RAUC} {
 		if reason := t.unseen[updater]; reason != "" {
 			return reason
 		}
