@@ -35,6 +35,9 @@ type State struct {
 	// absent: it follows the chain, and nobody counts retries or falls back.
 	Redundancy *uint32
 	RetryMax   int // retries after a refill, 3 unless the firmware says otherwise
+	// Unmarkable is why no slot can be marked unbootable, nil if it can: the journal's marks then stand alone, and the
+	// firmware may fall back into a half-written slot.
+	Unmarkable error
 	// RetriesWritable says whether retry counts can be set.
 	RetriesWritable bool
 	Slots           map[Slot]SlotState

@@ -153,7 +153,10 @@ func (s *session) checkPlatform(f *findings) {
 }
 
 func (s *session) checkRedundancy(f *findings) {
-	if s.obs.state.withoutFallback() && s.opts.AllowWithoutFallback {
+	if err := s.obs.state.Unmarkable; err != nil && s.opts.AllowWithoutFallback {
+		f.warn("redundancy", "nothing: allow_without_fallback is set", "slots cannot be marked unbootable, so the firmware may fall back into a half-written one: %s",
+			fail.Reason(err))
+	} else if s.obs.state.withoutFallback() && s.opts.AllowWithoutFallback {
 		f.warn("redundancy", "flash the device with ROOTFS_AB=1",
 			"RootfsRedundancyLevel is missing: the firmware neither counts retries nor falls back (allow_without_fallback is set)")
 	}

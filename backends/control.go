@@ -157,8 +157,8 @@ func (c *Control) observe(ctx context.Context) (observation, error) {
 // pinned says that the root file system is always A's, whichever chain runs (RootfsRedundancyLevel 0).
 func (s State) pinned() bool { return s.Redundancy != nil && *s.Redundancy == 0 }
 
-// withoutFallback says that the firmware neither counts retries nor falls back.
-func (s State) withoutFallback() bool { return s.Redundancy == nil }
+// withoutFallback says that the firmware neither counts retries nor falls back, or cannot be told which slot is no way back.
+func (s State) withoutFallback() bool { return s.Redundancy == nil || s.Unmarkable != nil }
 
 // expectedRoot is whose root file system belongs to a running chain.
 func (s State) expectedRoot(chain Slot) Slot {

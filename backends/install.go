@@ -62,6 +62,10 @@ func (s *session) refuseRedundancy(slotImage bool) error {
 		return fail.New(fail.Unavailable, "cannot use slot B's root file system: RootfsRedundancyLevel is 0, the firmware always boots slot A's").
 			Then("flash the device with ROOTFS_AB=1; a running system cannot change it")
 	}
+	if err := s.obs.state.Unmarkable; err != nil && !s.opts.AllowWithoutFallback {
+		return fail.New(fail.Unavailable, "cannot update safely: a slot that is being written cannot be marked unbootable: %w", err).
+			Then("accept the risk with allow_without_fallback in [boot]")
+	}
 	if s.obs.state.withoutFallback() && !s.opts.AllowWithoutFallback {
 		return fail.New(fail.Unavailable, "cannot update safely: RootfsRedundancyLevel is missing, so the firmware neither counts retries nor falls back").
 			Then("flash the device with ROOTFS_AB=1, or accept the risk with allow_without_fallback in [boot]")

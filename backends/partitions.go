@@ -14,7 +14,11 @@ import (
 // (edk2-nvidia L4TLauncher.c).
 func labels(s Slot, name string) []string {
 	if name != "APP" {
-		return []string{Partition(s, name)}
+		suffixed := name // R32, and every T186 and T194: kernel and kernel_b
+		if s == B {
+			suffixed += "_b"
+		}
+		return []string{Partition(s, name), suffixed}
 	}
 	if s == A {
 		return []string{"APP", "APP_a", "A_APP"}

@@ -9,9 +9,21 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
+// Method is a way for firmware into the flash.
+type Method string
+
+// The methods. A capsule is applied by the firmware between two boots; the others write the target's chain during install.
+const (
+	ByCapsule Method = "capsule"
+	ByEngine  Method = "engine" // NVIDIA's nv_update_engine (L4T R32)
+	ByMTD     Method = "mtd"    // the flash itself, where Linux sees it
+)
+
 // FirmwareStager applies firmware: it puts a capsule where it can be armed, arms it, takes it back. Control defines it
 // because Control calls it; handlers/firmware implements it. Every call may be interrupted anywhere and repeated.
 type FirmwareStager interface {
+	// Method says how firmware gets into the flash of this device.
+	Method() Method
 	// Ready says what keeps every capsule out, whatever it holds; nil for nothing.
 	Ready(ctx context.Context) error
 	// Open reads the head of a capsule and refuses whatever can be refused without writing: another device's capsule, a
@@ -43,6 +55,29 @@ type Candidate interface {
 	// Verify reads the rest without keeping it.
 	Verify(ctx context.Context) error
 }
+
+// Writer is a Candidate that this system writes into the target's chain itself, during install and for minutes. Control calls
+// Receive, marks the chain dirty and its slot unbootable, calls Write, and takes the mark back after a Write without error.
+type Writer interface {
+	Candidate
+	// Receive reads the rest and keeps it in folder, on storage and read back. Then it refuses what can still be refused before
+	// the chain of the target is touched. Nothing to write means that the chain holds every image already, read and compared.
+	Receive(ctx context.Context, folder string, target Slot) (r Received, err error)
+	// Write writes the target's chain and reads it back; without an error the chain is whole. Interrupted anywhere, it may be run
+	// again.
+	Write(ctx context.Context) (Written, error)
+	// Discard removes what Receive kept.
+	Discard(ctx context.Context) error
+}
+
+// Received is a payload that Receive took in.
+type Received struct {
+	Staged
+	Nothing bool // the chain provably holds all of it already
+}
+
+// Written is what Write did, in sentences for the log: blocks compared, erased and programmed, images skipped.
+type Written struct{ Notes []string }
 
 // Staged identifies a capsule by its content: on FAT a power cut can leave it under both names or neither.
 type Staged struct {

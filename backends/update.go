@@ -102,6 +102,8 @@ type Firmware struct {
 	Confirmed bool `json:"confirmed"`
 	// Skipped says that the target chain holds this version already, whole.
 	Skipped bool `json:"skipped,omitempty"`
+	// Direct says that install wrote the target's chain itself, so that there is nothing to arm.
+	Direct bool `json:"direct,omitempty"`
 	// MarkBefore is the target's firmware mark before this capsule, restored when it is taken back unused.
 	MarkBefore Integrity `json:"mark_before"`
 }
@@ -136,9 +138,9 @@ func (u *Update) missingPart(parts string) string {
 	return ""
 }
 
-// capsule returns the capsule that this update has to apply, nil when it has none or skips it.
+// capsule returns the capsule that this update has to arm, nil when it has none, skips it, or wrote the firmware itself.
 func (u *Update) capsule() *Firmware {
-	if u == nil || u.Firmware == nil || u.Firmware.Skipped {
+	if u == nil || u.Firmware == nil || u.Firmware.Skipped || u.Firmware.Direct {
 		return nil
 	}
 	return u.Firmware

@@ -53,6 +53,9 @@ func New(m *device.Machine, c chip.Chip, opts Options) *Stager {
 	return &Stager{m: m, vars: efivarfs.New(m), chip: c, opts: opts}
 }
 
+// Method is ByCapsule.
+func (s *Stager) Method() backends.Method { return backends.ByCapsule }
+
 // places are the paths of the device that matter.
 type places struct{ mount, staging, staged, incoming, folder, armed string }
 

@@ -45,7 +45,7 @@ type Chip struct {
 	GPT        GPTPlace
 	PMC        []string // folders that may hold the launcher's scratch register, newest kernel first
 	Releases   []int    // L4T branches whose firmware is known from its sources: 36 for R36.x
-	Capsule    bool     // firmware is updated by UEFI capsule
+	Capsule    bool     // firmware can be updated by UEFI capsule; T194's since R35
 	Tested     bool     // exercised end to end; others are reported by check as known from sources only
 }
 
@@ -77,16 +77,19 @@ var (
 		},
 		Naming: PrefixAB, GPT: GPTPerChain, Capsule: true, Releases: []int{38, 39},
 	}
+	T186 = Chip{
+		Name: "T186", ID: "0x18", Compatible: "nvidia,tegra186", Naming: SuffixB, GPT: GPTEnd, Releases: []int{32},
+	}
 	T194 = Chip{
 		Name: "T194", ID: "0x19", Compatible: "nvidia,tegra194", Required: bup.RequiredT194,
 		ImageTypes: []guid.GUID{guid.MustParse("be3f5d68-7654-4ed2-838c-2a2faf901a78")},
-		Naming:     SuffixB, GPT: GPTEnd, Capsule: true, Releases: []int{35, 36},
+		Naming:     SuffixB, GPT: GPTEnd, Capsule: true, Releases: []int{32, 35, 36},
 		PMC: []string{"/sys/devices/platform/bus@0/c360000.pmc", "/sys/devices/platform/c360000.pmc"},
 	}
 )
 
 // All is the table, newest last.
-var All = []Chip{T194, T234, T264}
+var All = []Chip{T186, T194, T234, T264}
 
 // Detect names the chip from the device tree, or, where that is missing, from TEGRA_CHIPID of
 // /etc/nv_boot_control.conf. Two sources that contradict each other are an error naming both.

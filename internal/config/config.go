@@ -25,9 +25,10 @@ const DefaultPath = "/etc/tegra-ota/config.toml"
 
 // Config is the whole configuration.
 type Config struct {
-	// Backend settles which backend controls the slots: "" (probed), "efivar".
-	Backend string `toml:"backend" validate:"omitempty,oneof=efivar"`
-	// NVBootctrl is NVIDIA's program, used where the kernel does not show the retry counts; "" looks in the usual folders.
+	// Backend settles which backend controls the slots: "" (probed), "efivar", "nvbootctrl".
+	Backend string `toml:"backend" validate:"omitempty,oneof=efivar nvbootctrl"`
+	// NVBootctrl is NVIDIA's program, which the backend nvbootctrl runs, and efivar where the kernel does not show the retry
+	// counts; "" looks in the usual folders.
 	NVBootctrl string   `toml:"nvbootctrl" validate:"omitempty,startswith=/"`
 	Journal    Journal  `toml:"journal"`
 	Boot       Boot     `toml:"boot"`
@@ -57,8 +58,15 @@ type Boot struct {
 	HealthTimeout Duration `toml:"health_timeout" validate:"min=1000000000"`
 }
 
-// Firmware governs capsules.
+// Firmware governs how boot firmware is installed.
 type Firmware struct {
+	// Method is how firmware gets into the flash: "" (by chip and release: capsule or engine), "capsule", "engine", or "mtd",
+	// which is never chosen unasked.
+	Method string `toml:"method" validate:"omitempty,oneof=capsule engine mtd"`
+	// UpdateEngine is NVIDIA's nv_update_engine; "" looks in the usual folders.
+	UpdateEngine string `toml:"update_engine" validate:"omitempty,startswith=/"`
+	// UpdateTimeout is how long nv_update_engine may run.
+	UpdateTimeout Duration `toml:"update_timeout" validate:"min=1000000000"`
 	// CapsuleTrust names a PEM certificate the capsule's signer must be or chain to; "" leaves that judgement to the firmware.
 	CapsuleTrust string `toml:"capsule_trust" validate:"omitempty,startswith=/"`
 	// AllowOlderChain accepts switching to a slot whose firmware is older than the running one.
@@ -107,7 +115,7 @@ func Default() Config {
 		RebootCommand: []string{"/usr/bin/systemctl", "reboot"},
 		HealthFolder:  "/etc/tegra-ota/health.d",
 		HealthTimeout: Duration(60 * time.Second),
-	}, RAUC: RAUC{Bootnames: []string{"A", "B"}, Slots: []string{"rootfs.0", "rootfs.1"}},
+	}, Firmware: Firmware{UpdateTimeout: Duration(20 * time.Minute)}, RAUC: RAUC{Bootnames: []string{"A", "B"}, Slots: []string{"rootfs.0", "rootfs.1"}},
 		// SWUpdate listens in /run/swupdate where systemd makes that for it (2023.12) or it can be written (2026.05), else in /tmp.
 		DBus: DBus{Group: "tegra-ota", SWUpdateProgress: []string{"/run/swupdate/swupdateprog", "/tmp/swupdateprog"}}}
 }

@@ -6,6 +6,7 @@
 package device
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -18,8 +19,9 @@ import (
 
 // Machine is one device: the running system, or a folder that holds the same paths.
 type Machine struct {
-	root  string
-	fault *Fault
+	root     string
+	fault    *Fault
+	programs map[string]Program
 }
 
 // New returns the machine below root; "" and "/" are the running system.
@@ -32,7 +34,22 @@ func New(root string) *Machine {
 
 // WithFault returns the same machine with a fault that counts, fails or cuts its changes. For tests.
 func (m *Machine) WithFault(f *Fault) *Machine {
-	return &Machine{root: m.root, fault: f}
+	return &Machine{root: m.root, fault: f, programs: m.programs}
+}
+
+// Program stands in for an executable of the device.
+type Program func(ctx context.Context, m *Machine, c Command) (Result, error)
+
+// WithProgram returns the same machine on which path runs a function of this process instead of an executable: it makes its
+// changes through the machine that it is given, so that a fault counts them, too. For tests.
+func (m *Machine) WithProgram(path string, p Program) *Machine {
+	programs := map[string]Program{path: p}
+	for k, v := range m.programs {
+		if k != path {
+			programs[k] = v
+		}
+	}
+	return &Machine{root: m.root, fault: m.fault, programs: programs}
 }
 
 // Root returns the prefix, "/" for the running system.

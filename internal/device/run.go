@@ -39,6 +39,9 @@ func (m *Machine) Run(ctx context.Context, c Command) (Result, error) {
 		ctx, cancel = context.WithTimeout(ctx, c.Timeout)
 		defer cancel()
 	}
+	if p := m.programs[c.Path]; p != nil {
+		return p(ctx, m, c)
+	}
 	cmd := exec.CommandContext(ctx, m.Path(c.Path), c.Args...)
 	cmd.Env = append([]string{"LC_ALL=C", "PATH=" + SearchPath}, c.Env...)
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
