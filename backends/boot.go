@@ -226,6 +226,9 @@ func (s *session) endAbandoned(ctx context.Context) error {
 	case u.State == Installing:
 		reason, next = "the install was interrupted", "install the update again"
 	}
+	if err := s.restoreWritten(ctx); err != nil {
+		return err
+	}
 	if u.Firmware != nil {
 		if err := s.stager.Discard(ctx, u.Firmware.Staged); err != nil {
 			return err
@@ -235,16 +238,5 @@ func (s *session) endAbandoned(ctx context.Context) error {
 		return err
 	}
 	u.end(Failed, reason, next)
-	return s.journal.save(false)
-}
-
-// finishRollback completes a roll-back that was cut after the switch was asked for.
-func (s *session) finishRollback(ctx context.Context, u *Update) error {
-	if !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
-		if err := s.markOtherUnbootable(ctx); err != nil {
-			return err
-		}
-	}
-	u.Unfinished = false
 	return s.journal.save(false)
 }

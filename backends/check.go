@@ -113,6 +113,9 @@ func (s *session) problems(ctx context.Context, scope Scope) []Problem {
 		f.fromError(p.check, p.what, p.refuse(s, ctx, a))
 	}
 	s.checkPlatform(f)
+	if s.opts.Notices != nil {
+		f.list = append(f.list, s.opts.Notices()...)
+	}
 	s.checkRedundancy(f)
 	s.checkSwitch(f)
 	s.checkSlots(f)
@@ -132,6 +135,9 @@ func (s *session) checkLock(f *findings) {
 func (s *session) checkPlatform(f *findings) {
 	if s.obs.chipErr == nil && !s.obs.chip.Tested {
 		f.warn("chip", "try the update on a device you can reflash first", "%s is known from its sources only", s.obs.chip.Name)
+	}
+	if s.stager.Method() != ByCapsule {
+		return
 	}
 	entry, err := readESRT(s.m)
 	switch {
@@ -190,7 +196,7 @@ func (s *session) checkSlots(f *findings) {
 	if s.dirty(other) {
 		f.warn("slots", "install firmware; that is the cure", "the firmware of slot %s may be half written", other)
 	}
-	have, running := s.obs.state.Slots[other].Firmware, s.obs.state.Slots[current].Firmware
+	have, running := s.firmwareOf(other), s.firmwareOf(current)
 	if have != nil && running != nil && *have < *running {
 		f.warn("firmware", "give the next update a capsule of at least that version", "the firmware of slot %s is %s, older than the running %s", other, have, running)
 	}
@@ -198,7 +204,7 @@ func (s *session) checkSlots(f *findings) {
 
 // checkESP warns of what an install can do with.
 func (s *session) checkESP(ctx context.Context, f *findings) {
-	if s.obs.espErr != nil {
+	if s.obs.espErr != nil || s.stager.Method() != ByCapsule {
 		return
 	}
 	var own *Staged

@@ -26,6 +26,10 @@ type Options struct {
 	// accepted with it.
 	Misconfigured error
 	ESPMountPoint string // "" looks
+	// BackendReason is why this backend was chosen, in words.
+	BackendReason string
+	// Notices finds what only the caller knows about the device, for check and status; nil for nothing.
+	Notices func() []Problem
 	// LockPatience is how long a verb waits for another; 0 stands for 5 s.
 	LockPatience time.Duration
 }

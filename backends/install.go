@@ -129,6 +129,9 @@ func (s *session) giveUp(ctx context.Context, reason string) error {
 	if err := s.takeBack(ctx); err != nil {
 		return err
 	}
+	if err := s.restoreWritten(ctx); err != nil {
+		return err
+	}
 	u := s.journal.doc.Update
 	if u.Firmware != nil {
 		if err := s.stager.Discard(ctx, u.Firmware.Staged); err != nil {

@@ -17,6 +17,7 @@ const (
 	dataFolder      = "/data/tegra-ota"
 	espFolder       = "EFI/tegra-ota" // below the ESP
 	publishedPath   = "/run/tegra-ota/journal.json"
+	uefiFolder      = "/sys/firmware/efi" // exists where UEFI started the system
 	journalName     = "journal"
 	marksName       = "marks"
 	journalNextStep = "mount a file system that both slots share at /data, or set journal.path in " + "/etc/tegra-ota/config.toml"
@@ -169,9 +170,12 @@ func (j *journal) save(mustCopy bool) error {
 		if !same {
 			j.doc.Serial++
 		}
-		err := error(fail.New(fail.Unavailable, "cannot copy the slots' marks: there is no usable ESP"))
-		if j.marks != nil {
+		err := error(nil) // JetPack 4 has neither UEFI nor an ESP: the journal is the only copy
+		switch {
+		case j.marks != nil:
 			err = j.marks.Save(j.doc.marksDocument)
+		case j.m.Exists(uefiFolder):
+			err = fail.New(fail.Unavailable, "cannot copy the slots' marks: there is no usable ESP")
 		}
 		if err != nil && (mustCopy || errors.Is(err, device.ErrPowerCut)) {
 			return err

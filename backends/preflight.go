@@ -126,7 +126,7 @@ func (s *session) refuseJournal() error {
 }
 
 func (s *session) refuseESP(_ context.Context, a aim) error {
-	if !a.firmware {
+	if !a.firmware || s.stager.Method() != ByCapsule {
 		return nil
 	}
 	return s.obs.espErr

@@ -185,3 +185,14 @@ func (s *session) refuseFallback(other Slot) error {
 	}
 	return s.rootUsable(other)
 }
+
+// finishRollback completes a roll-back that was cut after the switch was asked for.
+func (s *session) finishRollback(ctx context.Context, u *Update) error {
+	if !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
+		if err := s.markOtherUnbootable(ctx); err != nil {
+			return err
+		}
+	}
+	u.Unfinished = false
+	return s.journal.save(false)
+}

@@ -12,6 +12,8 @@ import (
 type Stage struct {
 	Version capsule.Version
 	Target  Slot
+	// Written says that the firmware is in the target's chain already, read back: there is nothing to arm.
+	Written bool
 	// Skipped says that the target holds this version already, whole, and no capsule was kept.
 	Skipped bool
 	// Root names the slot whose root file system, as it is, boots with this firmware unless the update brings an image
@@ -21,8 +23,8 @@ type Stage struct {
 	Warnings []string
 }
 
-// Stage takes a capsule for the target chain: everything that can be refused is refused before a byte is written; then
-// it lies on the ESP, read back, outside the firmware's folder. It arms nothing.
+// Stage takes firmware for the target chain: everything that can be refused is refused before a byte is written. Then a capsule lies
+// on the ESP, read back, outside the firmware's folder; a Writer's is in the chain. It arms nothing and switches nothing.
 func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed bool) (Stage, error) {
 	s, err := c.begin(ctx)
 	if err != nil {
@@ -36,7 +38,9 @@ func (c *Control) Stage(ctx context.Context, id string, r io.Reader, unconfirmed
 	if err := s.stage(ctx, id, candidate, result.Skipped, unconfirmed); err != nil {
 		return result, err
 	}
-	if u := s.journal.doc.Update; u.Images["APP"] == nil && u.Outside == nil {
+	u := s.journal.doc.Update
+	result.Version, result.Skipped, result.Written = u.Firmware.Version, u.Firmware.Skipped, s.wrote(u.Target)
+	if u.Images["APP"] == nil && u.Outside == nil {
 		result.Root = s.obs.state.expectedRoot(result.Target)
 	}
 	if !s.obs.state.pinned() && result.Root != None {
@@ -102,9 +106,13 @@ func (s *session) stage(ctx context.Context, id string, candidate Candidate, ski
 		return err
 	}
 	err := error(nil)
-	if skip {
+	writer, direct := candidate.(Writer)
+	switch {
+	case skip:
 		err = candidate.Verify(ctx)
-	} else {
+	case direct:
+		err = s.writeFirmware(ctx, writer)
+	default:
 		u.Firmware.Staged, err = candidate.Stage(ctx)
 	}
 	if err != nil {
@@ -128,8 +136,8 @@ func (s *session) rootUsable(slot Slot) error {
 		return fail.New(fail.Unavailable, "the root file system of slot %s may be half written", slot).Of(ErrNotBootable).
 			Then("install a complete root file system image")
 	case Whole:
-		// A half-written chain keeps its slot at 0xFF by our own hand, and a capsule is its cure.
-		if status == nil || *status == StatusNormal || s.journal.mark(slot).Firmware == Dirty {
+		// A half-written chain keeps its slot at 0xFF by our own hand, and firmware is its cure.
+		if status == nil || *status == StatusNormal || s.journal.mark(slot).Firmware == Dirty || s.wrote(slot) {
 			return nil
 		}
 	default:

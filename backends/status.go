@@ -11,6 +11,8 @@ import (
 // Status is everything a person or a program needs to know; nil and "" stand for what cannot be known. The JSON names are frozen.
 type Status struct {
 	Backend    string               `json:"backend"`
+	Reason     string               `json:"backend_reason"` // why this backend
+	Method     Method               `json:"firmware_method"`
 	Board      Board                `json:"board"`
 	Current    *Slot                `json:"current"`
 	Next       *Slot                `json:"next"`
@@ -65,7 +67,7 @@ func (c *Control) Status(ctx context.Context) (Status, error) {
 }
 
 func (s *session) status(ctx context.Context) Status {
-	st := Status{Backend: s.backend.Name(), Redundancy: s.obs.state.Redundancy, Slots: map[Slot]*SlotStatus{}, Journal: s.journal.where}
+	st := Status{Backend: s.backend.Name(), Reason: s.opts.BackendReason, Method: s.stager.Method(), Redundancy: s.obs.state.Redundancy, Slots: map[Slot]*SlotStatus{}, Journal: s.journal.where}
 	st.Board = s.board()
 	st.Committed = s.m.Exists(committedPath)
 	st.Current = slotOrNil(s.obs.state.Current)
@@ -115,7 +117,7 @@ func (s *session) slotStatus(slot Slot, v Verdict) *SlotStatus {
 	// The mark stays until boot-verify clears it; the verdict knows already that the running target's firmware is complete.
 	applied := v.Outcome == Applied && slot == s.obs.state.Current && slot == s.journal.doc.Update.Target
 	st := &SlotStatus{
-		Retries: have.Retries, Firmware: have.Firmware, FirmwareDirty: mark.Firmware == Dirty && !applied,
+		Retries: have.Retries, Firmware: s.firmwareOf(slot), FirmwareDirty: mark.Firmware == Dirty && !applied,
 		Rootfs: mark.Rootfs, Mounted: s.obs.root == slot,
 	}
 	if p, err := FindPartition(s.m, slot, "APP"); err == nil {

@@ -31,7 +31,7 @@ func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) 
 		a.Firmware = u.firmwareVersion()
 		return s.refuseCapsule(ctx, u)
 	}
-	if have, running := state.Slots[target].Firmware, state.Slots[state.Current].Firmware; have == nil || running == nil {
+	if s.firmwareOf(target) == nil || s.firmwareOf(state.Current) == nil {
 		a.Warnings = append(a.Warnings, fmt.Sprintf("the firmware version of slot %s is not known", target))
 	}
 	if err := s.refuseChain(target); err != nil {
@@ -45,7 +45,7 @@ func (s *session) refuseChain(target Slot) error {
 	if s.dirty(target) {
 		return fail.New(fail.Unavailable, "its firmware may be half written").Of(ErrDirtyFirmware).Then("install firmware for it; that is the cure")
 	}
-	have, running := s.obs.state.Slots[target].Firmware, s.obs.state.Slots[s.obs.state.Current].Firmware
+	have, running := s.firmwareOf(target), s.firmwareOf(s.obs.state.Current)
 	if have != nil && running != nil && *have < *running && !s.opts.AllowOlderChain {
 		return fail.New(fail.Unavailable, "its firmware %s is older than the running %s", have, running).
 			Then("add the capsule to this update, or set allow_older_chain in [firmware]")

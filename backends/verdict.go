@@ -78,7 +78,11 @@ func (s *session) judgeTarget(ctx context.Context, u *Update) (Verdict, error) {
 	}
 	c := u.capsule()
 	if c == nil {
-		return Verdict{Outcome: Applied, Reason: fmt.Sprintf("slot %s runs", u.Target)}, nil
+		v := Verdict{Outcome: Applied, Reason: fmt.Sprintf("slot %s runs", u.Target)}
+		if s.wrote(u.Target) {
+			v.Reason = fmt.Sprintf("slot %s runs with firmware %s, which the update wrote", u.Target, u.Firmware.Version)
+		}
+		return v, nil
 	}
 	entry, err := esrt.Read(s.m)
 	if err != nil {

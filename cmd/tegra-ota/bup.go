@@ -77,6 +77,10 @@ func installFirmware(ctx context.Context, in *cli.Invocation) error {
 	if r.Root != backends.None {
 		root = fmt.Sprintf("the root file system that slot %s has now, unless an image comes with this update", r.Root)
 	}
+	if r.Written {
+		in.Log.Infof("firmware %s is written to slot %s, read back, and boots with %s, after `tegra-bootctl activate` and a reboot", r.Version, r.Target, root)
+		return nil
+	}
 	in.Log.Infof("firmware %s is staged for slot %s and boots with %s, after `tegra-bootctl activate` and a reboot", r.Version, r.Target, root)
 	return nil
 }

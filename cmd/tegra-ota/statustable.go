@@ -15,7 +15,8 @@ func printStatus(w io.Writer, st backends.Status) error {
 	var b bytes.Buffer
 	t := tabwriter.NewWriter(&b, 0, 8, 3, ' ', 0)
 	fmt.Fprintf(t, "board\t%s, %s\n", orUnknown(st.Board.Chip), orUnknown(st.Board.Spec))
-	fmt.Fprintf(t, "backend\t%s, journal in %s\n", st.Backend, orDash(st.Journal))
+	fmt.Fprintf(t, "backend\t%s (%s), journal in %s\n", st.Backend, st.Reason, orDash(st.Journal))
+	fmt.Fprintf(t, "firmware by\t%s\n", method(st.Method))
 	fmt.Fprintf(t, "redundancy\t%s\n", redundancy(st.Redundancy))
 	if st.Lowest != nil {
 		fmt.Fprintf(t, "firmware floor\t%s\n", st.Lowest)
@@ -170,4 +171,15 @@ func orDash(s string) string {
 		return "-"
 	}
 	return s
+}
+
+// method says how firmware gets into the flash.
+func method(m backends.Method) string {
+	switch m {
+	case backends.ByEngine:
+		return "nv_update_engine"
+	case backends.ByMTD:
+		return "the flash itself (mtd)"
+	}
+	return "UEFI capsule"
 }

@@ -1,0 +1,124 @@
+package backends
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
+	"github.com/tegra-ota/tegra-ota/internal/device"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
+)
+
+// writeFirmware has the target's chain written by this system. The chain is dirty, and its slot no way back, from before the first
+// byte until every byte was read back: a cut in between leaves the running slot alone, and the same firmware again is the cure.
+func (s *session) writeFirmware(ctx context.Context, w Writer) error {
+	u := s.journal.doc.Update
+	u.Firmware.Direct = true
+	err := s.receiveAndWrite(ctx, w, u)
+	if errors.Is(err, device.ErrPowerCut) {
+		return err
+	}
+	if discardErr := w.Discard(ctx); err == nil && discardErr != nil {
+		s.log.WithError(discardErr).Warn("the firmware was written, and its payload is still kept")
+	}
+	return err
+}
+
+func (s *session) receiveAndWrite(ctx context.Context, w Writer, u *Update) error {
+	received, err := w.Receive(ctx, s.journal.where, u.Target)
+	u.Firmware.Staged = received.Staged
+	if err != nil {
+		return err
+	}
+	if u.Firmware.Version == 0 {
+		u.Firmware.Version = w.Version()
+	}
+	if received.Nothing {
+		u.Firmware.Skipped = true // also for a dirty chain: every byte was compared
+		s.journal.setFirmware(u.Target, Whole)
+		return nil
+	}
+	if err := s.markDirty(ctx, u); err != nil {
+		return err
+	}
+	written, err := w.Write(ctx)
+	for _, note := range written.Notes {
+		s.log.Info(note)
+	}
+	if stayErr := s.stayActive(ctx, err); stayErr != nil {
+		return stayErr
+	}
+	s.journal.setFirmware(u.Target, Whole) // saved together with the update's being complete
+	return nil
+}
+
+// markDirty comes before the first byte of the chain changes. That the root file system is usable is written down while the
+// firmware's status still says so: the status is taken away until the slot is activated.
+func (s *session) markDirty(ctx context.Context, u *Update) error {
+	if !s.obs.state.withoutFallback() {
+		if err := s.backend.MarkBootable(ctx, s.obs.state.expectedRoot(s.obs.state.Current)); err != nil {
+			return fail.New(fail.IO, "%w (the running slot %s must be bootable before the other is marked, so nothing was written)", err, s.obs.state.Current)
+		}
+	}
+	if u.RootUsable && len(u.Images) == 0 && !s.obs.state.pinned() {
+		s.journal.setRootfs(u.Target, Whole)
+	}
+	s.journal.setFirmware(u.Target, Dirty)
+	if err := s.journal.save(true); err != nil {
+		return err
+	}
+	return s.keepFromFallback(ctx)
+}
+
+// stayActive makes the running slot boot next, whatever became of the firmware: nv_update_engine makes the slot that it wrote the active
+// one, and only Activate may do that. cause is why the writing failed, nil if it did not.
+func (s *session) stayActive(ctx context.Context, cause error) error {
+	if errors.Is(cause, device.ErrPowerCut) {
+		return cause
+	}
+	state, err := s.backend.Read(ctx)
+	if err == nil && (state.NextPending || state.Next != None) {
+		err = s.backend.CancelNext(ctx)
+	}
+	if err == nil {
+		// The engine's way of making a slot active makes it bootable as well.
+		err = s.keepFromFallback(ctx)
+	}
+	switch {
+	case err == nil:
+		return cause
+	case cause == nil:
+		return fail.New(fail.CodeOf(err), "cannot keep slot %s active after the firmware was written: %w", s.obs.state.Current, err)
+	}
+	return fail.New(fail.CodeOf(cause), "%w; and slot %s cannot be kept active: %w", cause, s.obs.state.Current, err)
+}
+
+// wrote says that the update in flight wrote the chain of a slot itself, completely, and took its status away meanwhile.
+func (s *session) wrote(slot Slot) bool {
+	u := s.journal.doc.Update
+	return u.inFlight() && u.Target == slot && u.Firmware != nil && u.Firmware.Direct && u.Firmware.Complete && !u.Firmware.Skipped
+}
+
+// restoreWritten gives a slot its status back whose firmware was written completely, by an update that is given up: what is in it is
+// whole, and it is a way back as it was before.
+func (s *session) restoreWritten(ctx context.Context) error {
+	u := s.journal.doc.Update
+	mark := s.journal.mark(u.Target)
+	if !s.wrote(u.Target) || len(u.Images) > 0 || u.Outside != nil || mark.Rootfs != Whole || mark.Firmware != Whole || mark.Bad ||
+		s.obs.state.Current == u.Target || s.obs.state.pinned() || s.obs.state.withoutFallback() {
+		return nil
+	}
+	return s.backend.MarkBootable(ctx, u.Target)
+}
+
+// firmwareOf is the version of a slot's firmware, nil where it is not known. What was written in this boot the firmware itself tells
+// only from the next boot on.
+func (s *session) firmwareOf(slot Slot) *capsule.Version {
+	if s.wrote(slot) && s.journal.doc.Update.BegunIn == s.obs.bootID {
+		if v := s.journal.doc.Update.Firmware.Version; v != 0 {
+			return &v
+		}
+		return nil
+	}
+	return s.obs.state.Slots[slot].Firmware
+}
