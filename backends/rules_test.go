@@ -32,10 +32,12 @@ type ruleDevice struct {
 	*virtual.Orin
 	t      *testing.T
 	opts   backends.Options
-	trace  *device.Fault // of the last verb
-	failAt int           // fail the N-th change of the next verb
-	last   backends.Boot // what boot-verify found in the last boot
-	err    error         // what it answered
+	trace  *device.Fault                                 // of the last verb
+	failAt int                                           // fail the N-th change of the next verb
+	cutAt  int                                           // cut the power before the N-th change of the next verb
+	stager func(*device.Machine) backends.FirmwareStager // nil is the capsule's
+	last   backends.Boot                                 // what boot-verify found in the last boot
+	err    error                                         // what it answered
 }
 
 const (
@@ -71,8 +73,8 @@ func makeRule(t *testing.T, change ...func(*virtual.CreateOptions)) *ruleDevice 
 // control wires what cmd wires. Each call is a process of its own.
 func (d *ruleDevice) control() (*device.Machine, *backends.Control) {
 	d.t.Helper()
-	d.trace = &device.Fault{FailAt: d.failAt}
-	d.failAt = 0
+	d.trace = &device.Fault{FailAt: d.failAt, CutAt: d.cutAt}
+	d.failAt, d.cutAt = 0, 0
 	m := device.New(d.Dir()).WithFault(d.trace)
 	c, err := chip.Detect(m)
 	if err != nil {
@@ -80,7 +82,11 @@ func (d *ruleDevice) control() (*device.Machine, *backends.Control) {
 	}
 	log := logrus.New()
 	log.SetOutput(io.Discard)
-	return m, backends.New(m, efivar.New(m, c), firmware.New(m, c, firmware.Options{ESPMountPoint: d.opts.ESPMountPoint}), d.opts, logrus.NewEntry(log))
+	stager := backends.FirmwareStager(firmware.New(m, c, firmware.Options{ESPMountPoint: d.opts.ESPMountPoint}))
+	if d.stager != nil {
+		stager = d.stager(m)
+	}
+	return m, backends.New(m, efivar.New(m, c), stager, d.opts, logrus.NewEntry(log))
 }
 
 // write installs an image of a partition as part of the update id.
@@ -236,7 +242,7 @@ func (d *ruleDevice) clone(t *testing.T) *ruleDevice {
 	t.Helper()
 	o, err := virtual.Clone(d.Dir(), filepath.Join(t.TempDir(), "orin"))
 	ruleMust(t, err)
-	return &ruleDevice{Orin: o, t: t, opts: d.opts}
+	return &ruleDevice{Orin: o, t: t, opts: d.opts, stager: d.stager}
 }
 
 // health adds a health check, a line of shell.
