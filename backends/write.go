@@ -104,7 +104,9 @@ func (s *session) wrote(slot Slot) bool {
 func (s *session) restoreWritten(ctx context.Context) error {
 	u := s.journal.doc.Update
 	mark := s.journal.mark(u.Target)
-	if !s.wrote(u.Target) || len(u.Images) > 0 || u.Outside != nil || mark.Rootfs != Whole || mark.Firmware != Whole || mark.Bad ||
+	whole := mark.Rootfs == Whole && mark.Firmware == Whole && !mark.Bad
+	direct := u.inFlight() && u.Firmware != nil && u.Firmware.Direct
+	if !direct || !whole || !u.RootUsable || len(u.Images) > 0 || u.Outside != nil ||
 		s.obs.state.Current == u.Target || s.obs.state.pinned() || s.obs.state.withoutFallback() {
 		return nil
 	}

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
-	"testing"
 
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/backends/virtual"
