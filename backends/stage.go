@@ -100,13 +100,15 @@ func (s *session) stage(ctx context.Context, id string, candidate Candidate, ski
 	if err := s.stager.DiscardIncomplete(ctx); err != nil {
 		return err
 	}
+	writer, direct := candidate.(Writer)
 	u.State = Installing
-	u.Firmware = &Firmware{Staged: Staged{Version: candidate.Version()}, Skipped: skip, MarkBefore: s.journal.mark(u.Target).Firmware}
+	u.Firmware = &Firmware{
+		Staged: Staged{Version: candidate.Version()}, Skipped: skip, Direct: direct && !skip, MarkBefore: s.journal.mark(u.Target).Firmware,
+	}
 	if err := s.journal.save(false); err != nil {
 		return err
 	}
 	err := error(nil)
-	writer, direct := candidate.(Writer)
 	switch {
 	case skip:
 		err = candidate.Verify(ctx)

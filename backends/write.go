@@ -3,6 +3,9 @@ package backends
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
+	"path"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/device"
@@ -13,7 +16,6 @@ import (
 // byte until every byte was read back: a cut in between leaves the running slot alone, and the same firmware again is the cure.
 func (s *session) writeFirmware(ctx context.Context, w Writer) error {
 	u := s.journal.doc.Update
-	u.Firmware.Direct = true
 	err := s.receiveAndWrite(ctx, w, u)
 	if errors.Is(err, device.ErrPowerCut) {
 		return err
@@ -25,7 +27,10 @@ func (s *session) writeFirmware(ctx context.Context, w Writer) error {
 }
 
 func (s *session) receiveAndWrite(ctx context.Context, w Writer, u *Update) error {
-	received, err := w.Receive(ctx, s.journal.where, u.Target)
+	if err := s.m.MkdirAll(s.payloadFolder(), 0o755); err != nil {
+		return fmt.Errorf("cannot keep the firmware in %s: %w", s.payloadFolder(), err)
+	}
+	received, err := w.Receive(ctx, s.payloadFolder(), u.Target)
 	u.Firmware.Staged = received.Staged
 	if err != nil {
 		return err
@@ -99,11 +104,34 @@ func (s *session) wrote(slot Slot) bool {
 	return u.inFlight() && u.Target == slot && u.Firmware != nil && u.Firmware.Direct && u.Firmware.Complete && !u.Firmware.Skipped
 }
 
-// restoreWritten gives a slot its status back whose firmware was written completely, by an update that is given up: what is in it is
-// whole, and it is a way back as it was before.
+// payloadFolder is where a Writer keeps its payload meanwhile.
+func (s *session) payloadFolder() string { return path.Join(s.journal.where, "payload") }
+
+// clearPayload removes what an interrupted Writer kept: tens of megabytes that nobody would look for.
+func (s *session) clearPayload(u *Update) error {
+	if u.Firmware == nil || !u.Firmware.Direct {
+		return nil
+	}
+	entries, err := s.m.ReadDir(s.payloadFolder())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if err := s.m.Remove(path.Join(s.payloadFolder(), e.Name())); err != nil {
+			return fmt.Errorf("cannot remove the kept firmware: %w", err)
+		}
+	}
+	return err
+}
+
+// restoreWritten cleans up after a Writer whose update is given up: a slot whose firmware was written completely gets its status back,
+// as what is in it is whole, and it is a way back as it was before.
 func (s *session) restoreWritten(ctx context.Context) error {
 	u := s.journal.doc.Update
 	mark := s.journal.mark(u.Target)
+	if err := s.clearPayload(u); err != nil {
+		return err
+	}
 	whole := mark.Rootfs == Whole && mark.Firmware == Whole && !mark.Bad
 	direct := u.inFlight() && u.Firmware != nil && u.Firmware.Direct
 	if !direct || !whole || !u.RootUsable || len(u.Images) > 0 || u.Outside != nil ||

@@ -1,8 +1,9 @@
 #!/bin/sh
 # Runs the tests that need a real kernel: first RAUC with dm-verity, in User Mode Linux (vm/uml), and tegra-slotd under a real
 # systemd, in another one (vm/systemd). Then those that need real UEFI firmware as well: arm64, like the Orin, with edk2's generic
-# firmware (AAVMF) in QEMU. That machine boots twice on one variable store and one disk. Exits 0 only if every boot reported that
-# no test failed. $GO is the go command. Results stay in build/vm: of QEMU console-1, console-2, the variable store and the disk.
+# firmware (AAVMF) in QEMU. That machine boots twice on one variable store and one disk. Last those on a NOR flash chip under the
+# kernel's spi-nor driver, with power cuts (vm/nor). Exits 0 only if every boot reported that no test failed. $GO is the go
+# command. Results stay in build/vm: of the machine with UEFI console-1, console-2, the variable store and the disk.
 set -eu
 cd "$(dirname "$0")/.."
 GO=${GO:-$(.ci/go)}
@@ -64,4 +65,5 @@ boot() {
 }
 boot 1
 boot 2
+vm/nor/run.sh "$folder"
 echo "test-vm: passed"

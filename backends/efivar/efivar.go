@@ -50,6 +50,13 @@ func (b *Backend) WithNVBootctrl(path string) *Backend {
 	return b
 }
 
+// WithOutbox has every change of a variable wait in a folder of the EFI system partition until the firmware takes it up
+// (efivarfs.Store.WithOutbox): the way of devices whose variables cannot be written at run time.
+func (b *Backend) WithOutbox(folder string) *Backend {
+	b.vars = b.vars.WithOutbox(folder)
+	return b
+}
+
 // Probe says whether this backend is the machine's: yes, no, or yes but broken (an error). T234 and T264 with a
 // readable BootChainFwCurrent are; on other chips UEFI variables do not decide.
 func Probe(m *device.Machine, c chip.Chip) (bool, error) {

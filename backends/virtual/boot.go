@@ -40,7 +40,11 @@ func (o *Orin) Boot(ctx context.Context, opts BootOptions) (BootReport, error) {
 	if err := opts.check(); err != nil {
 		return b.report, err
 	}
-	err := b.start(ctx)
+	start := b.start
+	if o.board.Cboot {
+		start = b.startR32
+	}
+	err := start(ctx)
 	if errors.Is(err, errCut) {
 		err = b.afterCut()
 	}
@@ -169,6 +173,9 @@ func (b *boot) uefi() (reset bool, err error) {
 	if err := b.o.volatileVariables(b.chain, b.running); err != nil {
 		return false, err
 	}
+	if err := b.takeESPVariables(); err != nil {
+		return false, err
+	}
 	if reset, err := b.processCapsules(); reset || err != nil {
 		return reset, err
 	}
@@ -233,6 +240,9 @@ func (b *boot) afterCut() error {
 		if err := b.leaveCapsule(); err != nil {
 			return err
 		}
+	}
+	if b.o.board.Cboot {
+		return nil
 	}
 	return b.o.writeScratch(Scratch{})
 }

@@ -15,7 +15,7 @@ import (
 type CapsuleOptions struct {
 	L4T       string   // version of the firmware in it
 	Lowest    string   // lowest supported version; that of L4T if empty, as meta-tegra sets it
-	Specs     []string // tnspecs of the board-specific images; those of all Orin NX and Nano modules if empty
+	Specs     []string // tnspecs of the board-specific images; those of all Orin NX and Nano modules (of T194 by ImageType) if empty
 	Omit      []string // names of images to leave out
 	ImageType string   // GUID; that of T234 if empty
 	ImageSize int      // bytes of each image; 4 KiB if 0
@@ -60,15 +60,22 @@ func BuildCapsule(opts CapsuleOptions) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// defaultSpecs are those of all Orin NX and Nano modules, or of all T194 ones for that chip's image type.
+func defaultSpecs(imageType string) []string {
+	var specs []string
+	for name, m := range moduleTable() {
+		if imageType == fwClassT194 && m.chip == chipT194 || imageType != fwClassT194 && name[:5] == DefaultModule[:5] {
+			specs = append(specs, m.capsule)
+		}
+	}
+	sort.Strings(specs)
+	return specs
+}
+
 // capsuleImages lists the images in the order of the flash; what differs from board to board comes once per spec.
 func capsuleImages(opts CapsuleOptions, version capsule.Version) ([]bup.Image, error) {
 	if len(opts.Specs) == 0 {
-		for _, name := range Modules() {
-			if spec, err := CapsuleSpec(name); err == nil && name[:5] == DefaultModule[:5] {
-				opts.Specs = append(opts.Specs, spec)
-			}
-		}
-		sort.Strings(opts.Specs)
+		opts.Specs = defaultSpecs(opts.ImageType)
 	}
 	if opts.ImageSize == 0 {
 		opts.ImageSize = defaultImage
@@ -81,11 +88,18 @@ func capsuleImages(opts CapsuleOptions, version capsule.Version) ([]bup.Image, e
 		omit[name] = true
 	}
 	var images []bup.Image
-	names := []string{"BCT"} // in every package; firmware rewrites the boot chain in it and not the rest
-	for _, p := range chainParts() {
+	names := []string{bctImage} // in every package; firmware rewrites the boot chain in it and not the rest
+	target := board{Chip: chipT234}
+	if opts.ImageType == fwClassT194 {
+		target.Chip = chipT194
+	}
+	for _, p := range target.parts() {
 		names = append(names, p.Name)
 	}
-	for _, name := range append(names, backupImage) {
+	if target.Chip == chipT234 {
+		names = append(names, backupImage)
+	}
+	for _, name := range names {
 		if omit[name] {
 			delete(omit, name)
 			continue

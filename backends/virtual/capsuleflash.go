@@ -22,7 +22,7 @@ func (b *boot) selectImages(pkg *bup.Package, raw []byte) ([]selected, uint32, e
 	if err != nil {
 		return nil, 0, err
 	}
-	want := required(b.running)
+	want := b.o.board.required(b.running)
 	choice := pkg.Match(spec, compat, want)
 	if _, ok := choice.Chosen[gptImage]; !ok {
 		for _, e := range pkg.Entries {
@@ -38,14 +38,14 @@ func (b *boot) selectImages(pkg *bup.Package, raw []byte) ([]selected, uint32, e
 	}
 	target := b.chain.Other()
 	sizes := map[string]int64{backupImage: 128 * sectorSize}
-	for _, p := range chainParts() {
+	for _, p := range b.o.board.parts() {
 		if _, err := os.Stat(b.o.partition(target, p.Name)); err == nil {
 			sizes[p.Name] = p.Sectors * sectorSize
 		}
 	}
 	for _, name := range want {
 		if sizes[name] == 0 {
-			b.say("the flash has no partition %s_%s", target, name)
+			b.say("the flash has no partition %s", b.o.board.flashName(target, name))
 			return nil, lasNoProtocol, nil
 		}
 	}

@@ -29,13 +29,13 @@ func (o *Orin) partition(s Slot, name string) string { return o.path(qspiDir, s.
 func (o *Orin) readPartition(s Slot, name string) ([]byte, error) {
 	raw, err := os.ReadFile(o.partition(s, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("cannot read flash partition %s_%s: %w", s, name, err)
+		return nil, fmt.Errorf("cannot read flash partition %s: %w", o.board.flashName(s, name), err)
 	}
 	return raw, nil
 }
 
 // Chain judges a boot chain. A chain that an interrupted capsule left behind is not startable, because mb1 is invalidated
-// first and written last (TegraFmp.c).
+// first and written last (TegraFmp.c). On JetPack 4 nothing is invalidated first: such a chain shows in the image that is torn.
 func (o *Orin) Chain(s Slot) (ChainReport, error) {
 	r := ChainReport{Whole: true, Startable: true, Version: unknownVersion, VersionText: "unknown", Problems: []string{}}
 	ver, err := o.version(s)
@@ -45,7 +45,7 @@ func (o *Orin) Chain(s Slot) (ChainReport, error) {
 	if r.Version = ver; ver != unknownVersion {
 		r.VersionText = ver.String()
 	}
-	for _, p := range chainParts() {
+	for _, p := range o.board.parts() {
 		raw, err := o.readPartition(s, p.Name)
 		if err != nil {
 			return r, err
@@ -53,15 +53,15 @@ func (o *Orin) Chain(s Slot) (ChainReport, error) {
 		found, bad := judge(p.Name, raw)
 		if bad != nil {
 			r.Whole = false
-			if p.Name != versionImage { // nothing is started from it
+			if p.Name != versionImage && p.Name != splashImage { // nothing is started from it
 				r.Startable = false
 			}
-			r.Problems = append(r.Problems, fmt.Sprintf("%s_%s: %v", s, p.Name, bad))
+			r.Problems = append(r.Problems, fmt.Sprintf("%s: %v", o.board.flashName(s, p.Name), bad))
 			continue
 		}
 		if p.Name != gptImage && found != unknownVersion && ver != unknownVersion && found != ver {
 			r.Whole = false
-			r.Problems = append(r.Problems, fmt.Sprintf("%s_%s: it is of version %s", s, p.Name, found))
+			r.Problems = append(r.Problems, fmt.Sprintf("%s: it is of version %s", o.board.flashName(s, p.Name), found))
 		}
 	}
 	return r, nil
@@ -101,6 +101,9 @@ func bctTable(active Slot) []byte {
 
 // activeChain reads BR-BCT as BootROM does: the first copy that is whole decides. With none left BootROM starts chain A.
 func (o *Orin) activeChain() (Slot, error) {
+	if o.board.Cboot {
+		return o.nextBySMD()
+	}
 	raw, err := os.ReadFile(o.path(brBCTFile))
 	if err != nil {
 		return A, fmt.Errorf("cannot read BR-BCT: %w", err)

@@ -119,7 +119,13 @@ func copyFile(src, dst string, d fs.DirEntry, fresh bool) error {
 		if err != nil {
 			return err
 		}
-		return writeFile(dst, raw)
+		if err := writeFile(dst, raw); err != nil {
+			return err
+		}
+		if info.Mode()&0o111 != 0 {
+			return os.Chmod(dst, info.Mode().Perm())
+		}
+		return nil
 	}
 	if !fresh {
 		old, err := os.Stat(dst)

@@ -20,7 +20,9 @@ const (
 	RootfsAB       Redundancy = "1"
 	BootOnly       Redundancy = "0"
 	NoVariables    Redundancy = "absent"
+	RootfsOnly     Redundancy = "rootfs" // JetPack 4 only: root file systems that switch without the boot chain
 	fwClassT234               = "bf0d4599-20d4-414e-b2c5-3595b1cda402"
+	fwClassT194               = "be3f5d68-7654-4ed2-838c-2a2faf901a78"
 	defaultL4T                = "36.4.0"
 	defaultAppSize            = 64 << 20
 )
@@ -33,6 +35,9 @@ type CreateOptions struct {
 	AppSize    int64      // bytes of APP and APP_b, a multiple of 512; 64 MiB if 0
 	ImageSize  int        // bytes of each firmware image; 4 KiB if 0
 	Lowest     string     // lowest version ESRT admits; that of L4T if empty, as meta-tegra's capsules set it
+	// Rotate leaves out, on JetPack 4, NVIDIA's nv_update_verifier.service, which tells cboot at each boot that userspace came
+	// up: without it, and without a client that does so, cboot changes the slot after two boots.
+	Rotate bool
 }
 
 // Create makes a device in a folder that is empty or does not exist: flashed, and running from slot A.
@@ -67,8 +72,8 @@ func Create(dir string, opts CreateOptions) (*Orin, error) {
 	if err != nil {
 		return nil, fail.New(fail.Usage, "%w", err)
 	}
-	if r := opts.Redundancy; r != RootfsAB && r != BootOnly && r != NoVariables {
-		return nil, fail.New(fail.Usage, "cannot make redundancy %q: it is 0, 1 or absent", r)
+	if err := mod.allows(opts.Module, version, opts.Redundancy); err != nil {
+		return nil, err
 	}
 	if opts.AppSize < sectorSize || opts.AppSize%sectorSize != 0 {
 		return nil, fail.New(fail.Usage, "cannot make partitions of %d bytes: want a multiple of %d", opts.AppSize, sectorSize)
@@ -81,11 +86,18 @@ func Create(dir string, opts CreateOptions) (*Orin, error) {
 		return nil, fail.New(fail.Unavailable, "cannot make virtual Orin %s: the folder is not empty", dir)
 	}
 	o := &Orin{dir: abs, board: board{
+		Chip: mod.chip, Storage: mod.storage, Cboot: version>>16 == jetPack4, Rotate: opts.Rotate,
 		Module: opts.Module, L4T: version.String(), Redundancy: opts.Redundancy,
 		Spec: mod.spec, Compat: mod.compat, FwClass: fwClassT234, PMC: pmcDir,
 	}}
+	if mod.chip == chipT194 {
+		o.board.FwClass = fwClassT194
+	}
 	if version>>16 < 36 {
 		o.board.PMC = pmcDirR35
+	}
+	if o.board.Cboot {
+		return o, o.createR32(mod, version, opts)
 	}
 	for _, step := range []func() error{
 		func() error { return o.makeDisk(opts.AppSize) },
@@ -104,11 +116,14 @@ func Create(dir string, opts CreateOptions) (*Orin, error) {
 // makeFlash fills both chains with the same firmware.
 func (o *Orin) makeFlash(version capsule.Version, size int) error {
 	for _, s := range []Slot{A, B} {
-		for _, p := range chainParts() {
+		for _, p := range o.board.parts() {
 			if err := o.write(filepath.Join(qspiDir, s.String(), p.Name), synthetic(p.Name, version, o.board.Spec, size)); err != nil {
 				return err
 			}
 		}
+	}
+	if o.board.Cboot {
+		return nil
 	}
 	if err := o.write(bctBackupFile, synthetic(backupImage, version, o.board.Spec, size)); err != nil {
 		return err

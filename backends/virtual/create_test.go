@@ -169,6 +169,9 @@ func TestMountinfo(t *testing.T) {
 // Every module's compatibility spec is what meta-tegra's rule makes of its spec, and its capsule spec fits it.
 func TestModules(t *testing.T) {
 	for _, name := range virtual.Modules() {
+		if !strings.HasPrefix(name, "p37") {
+			continue // T186 and T194 have tests of their own
+		}
 		t.Run(name, func(t *testing.T) {
 			opts := small()
 			opts.Module = name

@@ -22,23 +22,23 @@ const (
 	eraseHead      = 4 << 10 // what TegraFmp.c erases of mb1 to invalidate a chain
 	versionImage   = "VER"
 	firstImage     = "mb1"
+	bctImage       = "BCT"
 	gptImage       = "secondary_gpt" // its place in a chain is a file of the same name
 	backupImage    = "BCT-boot-chain_backup"
 	unknownVersion = capsule.Version(0xffffffff)
 	systemVersions = capsule.Version(36<<16 | 3<<8) // SystemFwVersions came with R36.3 (FmpVersionLibPartition.c)
 )
 
-// chainParts lists the partitions of a chain with their sizes in sectors, from the flash log of a T234 (flash_t234_qspi.xml).
-// uefi_variables, eks and what else an update never touches is left out.
-func chainParts() []struct {
+// flashPart is one partition of a chain.
+type flashPart struct {
 	Name    string
 	Sectors int64
-} {
-	type p = struct {
-		Name    string
-		Sectors int64
-	}
-	return []p{
+}
+
+// chainParts lists the partitions of a T234's chain with their sizes in sectors, from the flash log of a T234 (flash_t234_qspi.xml).
+// uefi_variables, eks and what else an update never touches is left out.
+func chainParts() []flashPart {
+	return []flashPart{
 		{firstImage, 1024}, {"psc_bl1", 512}, {"MB1_BCT", 256}, {"MEM_BCT", 512}, {"tsec-fw", 2048}, {"nvdec", 2048}, {"mb2", 1024},
 		{"xusb-fw", 512}, {"bpmp-fw", 3072}, {"bpmp-fw-dtb", 8192}, {"psc-fw", 1536}, {"mts-mce", 1024}, {"sc7", 384},
 		{"pscrf", 384}, {"mb2rf", 256}, {"cpu-bootloader", 7168}, {"secure-os", 8192}, {"dce-fw", 10240}, {"spe-fw", 1152},
@@ -52,7 +52,10 @@ func boardImage(name string) bool {
 }
 
 // required is what the running firmware asks of a package (FwImageNames.c; the lists of R35 lack pva-fw).
-func required(running capsule.Version) []string {
+func (b board) required(running capsule.Version) []string {
+	if b.Chip == chipT194 {
+		return bup.RequiredT194
+	}
 	if running>>16 < 36 {
 		return bup.RequiredT234R35
 	}

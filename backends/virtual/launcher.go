@@ -159,6 +159,11 @@ func (b *boot) kernel(root Slot) error {
 	if err != nil {
 		return err
 	}
+	return b.linux(id, root)
+}
+
+// linux goes from the started kernel to what becomes of it.
+func (b *boot) linux(id string, root Slot) error {
 	b.report.BootID = id
 	switch b.opts.Fail {
 	case FailKernel:

@@ -17,6 +17,10 @@ type module struct {
 	carrier string
 	spec    string
 	compat  string
+	chip    string
+	storage string // the disk that Linux runs from
+	otaBoot string // TEGRA_OTA_BOOT_DEVICE: where the boot chains are
+	otaGPT  string // TEGRA_OTA_GPT_DEVICE: where their partition table is
 	capsule string // the tnspec that a board-specific capsule image for it carries
 }
 
@@ -24,7 +28,7 @@ func moduleTable() map[string]module {
 	nano := func(sku, rev, compatFab, model string) module {
 		const machine = "jetson-orin-nano-devkit-"
 		return module{
-			model: model, carrier: "p3768-0000",
+			model: model, carrier: "p3768-0000", chip: chipT234, storage: storageNVMe, otaBoot: mtdBlock, otaGPT: mtdBlock,
 			spec:    "3767-300-" + sku + "-" + rev + "-1-0-" + machine,
 			compat:  "3767-" + compatFab + "-" + sku + "--1--" + machine,
 			capsule: "3767-000-" + sku + "--1-0-" + machine,
@@ -33,13 +37,13 @@ func moduleTable() map[string]module {
 	agx := func(sku, rev, compatFab, model string) module {
 		const machine = "jetson-agx-orin-devkit-"
 		return module{
-			model: model, carrier: "p3737-0000",
+			model: model, carrier: "p3737-0000", chip: chipT234, storage: storageNVMe, otaBoot: mtdBlock, otaGPT: mtdBlock,
 			spec:    "3701-500-" + sku + "-" + rev + "-1-1-" + machine,
 			compat:  "3701-" + compatFab + "-" + sku + "--1--" + machine,
 			capsule: "3701-300-" + sku + "--1-1-" + machine,
 		}
 	}
-	return map[string]module{
+	table := map[string]module{
 		"p3767-0000": nano("0000", "R.1", "000", "NVIDIA Jetson Orin NX 16GB"),
 		"p3767-0001": nano("0001", "M.3", "", "NVIDIA Jetson Orin NX 8GB"),
 		"p3767-0003": nano("0003", "N.2", "", "NVIDIA Jetson Orin Nano 8GB"),
@@ -49,6 +53,10 @@ func moduleTable() map[string]module {
 		"p3701-0004": agx("0004", "G.1", "", "NVIDIA Jetson AGX Orin 32GB"),
 		"p3701-0005": agx("0005", "H.0", "", "NVIDIA Jetson AGX Orin 64GB"),
 	}
+	for name, m := range olderModules() {
+		table[name] = m
+	}
+	return table
 }
 
 // Modules lists the names that Create knows.

@@ -1,5 +1,7 @@
 package virtual
 
+import "strings"
+
 // Values of variables that several files use.
 const (
 	osIndicationsSupported = 0x4f // boot to firmware UI, timestamp revocation, FMP capsule, file capsule (bit 2), platform recovery
@@ -10,3 +12,20 @@ const (
 )
 
 func rootfsStatus(s Slot) string { return "RootfsStatusSlot" + s.String() }
+
+func contains[T comparable](all []T, one T) bool {
+	for _, v := range all {
+		if v == one {
+			return true
+		}
+	}
+	return false
+}
+
+func list[T ~string](all []T) string {
+	words := make([]string, len(all))
+	for i, v := range all {
+		words[i] = string(v)
+	}
+	return strings.Join(words, ", ")
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 )
@@ -16,7 +17,9 @@ type state struct {
 	Lowest     capsule.Version `json:"LowestSupportedVersion"`
 	Attempt    capsule.Version `json:"LastAttemptVersion"`
 	Status     uint32          `json:"LastAttemptStatus"`
-	Boots      uint64          `json:"boots"` // counts Linux kernels started; boot_id follows from it
+	Rotate     uint32          `json:"rotate_count,omitempty"` // cboot's, in a scratch register: JetPack 4 only
+	RootRetry  *uint8          `json:"root_retry,omitempty"`   // the same register, RootfsOnly
+	Boots      uint64          `json:"boots"`                  // counts Linux kernels started; boot_id follows from it
 }
 
 func (o *Orin) readState() (state, error) {
@@ -29,6 +32,12 @@ func (o *Orin) readState() (state, error) {
 		return st, fmt.Errorf("cannot read the firmware's private variables: %w", err)
 	}
 	return st, nil
+}
+
+// readText reads a file of the folder without the blanks around it.
+func (o *Orin) readText(path string) (string, error) {
+	raw, err := os.ReadFile(o.path(path))
+	return strings.TrimSpace(string(raw)), err
 }
 
 func (o *Orin) writeState(st state) error {

@@ -32,7 +32,8 @@ type Status struct {
 	Previous  *uint32              `json:"boot_chain_fw_previous"`
 	Boots     uint64               `json:"boots"`
 	Variables []Variable           `json:"variables"`
-	Capsules  []string             `json:"capsules"` // files that capsule-on-disk would find
+	Capsules  []string             `json:"capsules"`                // files that capsule-on-disk would find
+	SMD       *Metadata            `json:"slot_metadata,omitempty"` // JetPack 4 only
 }
 
 // Status reads the whole device.
@@ -47,7 +48,11 @@ func (o *Orin) Status() (Status, error) {
 			return s, err
 		}
 	}
-	if s.Scratch, err = o.readScratch(); err != nil {
+	if o.board.Cboot {
+		if s.SMD, err = o.Metadata(); err != nil {
+			return s, err
+		}
+	} else if s.Scratch, err = o.readScratch(); err != nil {
 		return s, err
 	}
 	st, err := o.readState()
@@ -60,6 +65,10 @@ func (o *Orin) Status() (Status, error) {
 		return s, err
 	}
 	s.Capsules = append(s.Capsules, files...)
+	if o.board.Cboot {
+		s.Variables = []Variable{}
+		return s, nil
+	}
 	s.Variables, err = o.listVariables()
 	return s, err
 }

@@ -14,10 +14,9 @@ import (
 const (
 	labelESP  = "esp"
 	labelData = "UDA"
-	nvmeMajor = 259
 )
 
-// makeDisk lays out the NVMe disk and shows it as the kernel and udev do. The partitions are files of their own, not
+// makeDisk lays out the disk, NVMe or eMMC, and shows it as the kernel and udev do. The partitions are files of their own, not
 // windows into the disk: what matters to a client is the table, and that names lead to partitions of the right size.
 func (o *Orin) makeDisk(app int64) error {
 	sectors := func(limit int64) uint64 { return uint64(min(app, limit)) / sectorSize }
@@ -25,12 +24,16 @@ func (o *Orin) makeDisk(app int64) error {
 	parts := []gptPart{
 		{Label: "APP", Type: typeLinux, Count: uint64(app) / sectorSize},
 		{Label: "APP_b", Type: typeLinux, Count: uint64(app) / sectorSize},
-		{Label: "A_kernel", Type: typeLinux, Count: sectors(32 * mib)},
-		{Label: "A_kernel-dtb", Type: typeLinux, Count: sectors(mib)},
-		{Label: "B_kernel", Type: typeLinux, Count: sectors(32 * mib)},
-		{Label: "B_kernel-dtb", Type: typeLinux, Count: sectors(mib)},
+		{Label: o.board.flashName(A, "kernel"), Type: typeLinux, Count: sectors(32 * mib)},
+		{Label: o.board.flashName(A, "kernel-dtb"), Type: typeLinux, Count: sectors(mib)},
+		{Label: o.board.flashName(B, "kernel"), Type: typeLinux, Count: sectors(32 * mib)},
+		{Label: o.board.flashName(B, "kernel-dtb"), Type: typeLinux, Count: sectors(mib)},
 		{Label: labelESP, Type: typeESP, Count: 64 * mib / sectorSize},
 		{Label: labelData, Type: typeLinux, Count: 64 * mib / sectorSize},
+	}
+	if o.board.Cboot {
+		parts = append(parts[:6], gptPart{Label: smdLabels[0], Type: typeLinux, Count: smdSectors},
+			gptPart{Label: smdLabels[1], Type: typeLinux, Count: smdSectors}, parts[7])
 	}
 	total := layOut(parts)
 	for i := range parts {
@@ -42,11 +45,11 @@ func (o *Orin) makeDisk(app int64) error {
 			return fmt.Errorf("cannot make the disk: %w", err)
 		}
 	}
-	if err := writeGPT(o.path(diskNode), uuidOf("disk", o.board.Module), total, parts); err != nil {
+	if err := writeGPT(o.path(o.board.disk()), uuidOf("disk", o.board.Module), total, parts); err != nil {
 		return err
 	}
-	base := filepath.Base(diskNode)
-	uevent := fmt.Sprintf("MAJOR=%d\nMINOR=0\nDEVNAME=%s\nDEVTYPE=disk\nDISKSEQ=1\n", nvmeMajor, base)
+	base := o.board.Storage
+	uevent := fmt.Sprintf("MAJOR=%d\nMINOR=0\nDEVNAME=%s\nDEVTYPE=disk\nDISKSEQ=1\n", o.board.major(), base)
 	if err := o.write(filepath.Join(blockDir, base, "uevent"), []byte(uevent)); err != nil {
 		return err
 	}
@@ -62,7 +65,7 @@ func (o *Orin) makeDisk(app int64) error {
 }
 
 func (o *Orin) makePartition(p gptPart) error {
-	node := partitionNode(p.Number)
+	node := o.board.partitionNode(p.Number)
 	f, err := os.Create(o.path(node))
 	if err != nil {
 		return fmt.Errorf("cannot make partition %s: %w", p.Label, err)
@@ -79,7 +82,7 @@ func (o *Orin) makePartition(p gptPart) error {
 	}
 	for file, text := range map[string]string{
 		"uevent": fmt.Sprintf("MAJOR=%d\nMINOR=%d\nDEVNAME=%s\nDEVTYPE=partition\nDISKSEQ=1\nPARTN=%d\nPARTNAME=%s\nPARTUUID=%s\n",
-			nvmeMajor, p.Number, name, p.Number, p.Label, p.UUID),
+			o.board.major(), p.Number, name, p.Number, p.Label, p.UUID),
 		"partition": fmt.Sprintf("%d\n", p.Number),
 		"start":     fmt.Sprintf("%d\n", p.First),
 		"size":      fmt.Sprintf("%d\n", p.Count),
@@ -91,20 +94,23 @@ func (o *Orin) makePartition(p gptPart) error {
 	return f.Close()
 }
 
-func partitionNode(number int) string { return fmt.Sprintf("%sp%d", diskNode, number) }
-
-// makeTree writes what never changes: device tree, the configuration of NVIDIA's tools, the launcher on the ESP.
+// makeTree writes what never changes: device tree, the configuration of NVIDIA's tools, the launcher on the ESP (JetPack 4: the
+// release file).
 func (o *Orin) makeTree(m module) error {
 	sku := strings.TrimPrefix(o.board.Module, "p")
 	carrier := strings.TrimPrefix(m.carrier, "p")
-	compatible := fmt.Sprintf("nvidia,p%s+p%s\x00nvidia,p%s\x00nvidia,tegra234\x00", carrier, sku, sku)
-	conf := fmt.Sprintf("TNSPEC %s\nCOMPATIBLE_SPEC %s\nTEGRA_BOOT_STORAGE nvme0n1\nTEGRA_CHIPID 0x23\n"+
-		"TEGRA_OTA_BOOT_DEVICE /dev/mtdblock0\nTEGRA_OTA_GPT_DEVICE /dev/mtdblock0\n", o.board.Spec, o.board.Compat)
+	compatible := fmt.Sprintf("nvidia,p%s+p%s\x00nvidia,p%s\x00nvidia,tegra%s\x00", carrier, sku, sku, m.chip[1:])
+	conf := fmt.Sprintf("TNSPEC %s\nCOMPATIBLE_SPEC %s\nTEGRA_BOOT_STORAGE %s\nTEGRA_CHIPID %s\n"+
+		"TEGRA_OTA_BOOT_DEVICE %s\nTEGRA_OTA_GPT_DEVICE %s\n", o.board.Spec, o.board.Compat, m.storage, chipIDs[m.chip], m.otaBoot, m.otaGPT)
+	last := struct{ path, text string }{launcher, "a stand-in for L4TLauncher " + o.board.L4T + "\n"}
+	if o.board.Cboot {
+		last.path, last.text = releaseFile, o.board.release()
+	}
 	for _, f := range []struct{ path, text string }{
 		{filepath.Join(treeDir, "compatible"), compatible},
 		{filepath.Join(treeDir, "model"), m.model + "\x00"},
 		{confFile, conf},
-		{launcher, "a stand-in for L4TLauncher " + o.board.L4T + "\n"},
+		last,
 	} {
 		if err := o.write(f.path, []byte(f.text)); err != nil {
 			return err
@@ -188,14 +194,16 @@ func (o *Orin) mountinfo(root Slot) string {
 		fmt.Fprintf(&b, "%d %d %s / %s %s shared:%d - %s %s %s\n", id, parent, device, point, options, id-21, fstype, source, super)
 	}
 	disk := func(p gptPart, point, fstype, super string) {
-		line(fmt.Sprintf("%d:%d", nvmeMajor, p.Number), point, "rw,relatime", fstype, "/"+partitionNode(p.Number), super)
+		line(fmt.Sprintf("%d:%d", o.board.major(), p.Number), point, "rw,relatime", fstype, "/"+o.board.partitionNode(p.Number), super)
 	}
 	disk(o.board.Disk[root], "/", "ext4", "rw")
 	line("0:21", "/proc", "rw,nosuid,nodev,noexec,relatime", "proc", "proc", "rw")
 	line("0:22", "/sys", "rw,nosuid,nodev,noexec,relatime", "sysfs", "sysfs", "rw")
 	line("0:5", "/dev", "rw,nosuid,relatime", "devtmpfs", "devtmpfs", "rw,mode=755")
 	line("0:24", "/run", "rw,nosuid,nodev", "tmpfs", "tmpfs", "rw,mode=755")
-	line("0:25", "/sys/firmware/efi/efivars", "rw,nosuid,nodev,noexec,relatime", "efivarfs", "efivarfs", "rw")
+	if !o.board.Cboot {
+		line("0:25", "/sys/firmware/efi/efivars", "rw,nosuid,nodev,noexec,relatime", "efivarfs", "efivarfs", "rw")
+	}
 	for _, p := range o.board.Disk {
 		switch p.Label {
 		case labelESP:

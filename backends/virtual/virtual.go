@@ -10,6 +10,10 @@
 // sources are silent the comment at the place says what was chosen. The package shares no code with the clients that it
 // judges: it has its own variable store and its own partition table.
 //
+// JetPack 4 (T186 and T194 with L4T R32) has MB1 and cboot in place of UEFI, and slot metadata in the partitions SMD and SMD_b
+// in place of variables; there the behaviour follows tegrabl_a_b_boot_control.c of NVIDIA's cboot sources (R32.7). NVIDIA's
+// closed programs nvbootctrl and nv_update_engine have stand-ins (RunNVBootctrl, RunUpdateEngine).
+//
 // What is not modelled: the capsule's signer (damaged content is refused, no certificate is judged), the content of a root
 // file system (whatever lies in the slot's partition "boots"), and time.
 package virtual
@@ -52,6 +56,10 @@ func (s Slot) Other() Slot { return 1 - s&1 }
 
 // board is what was decided when the device was made and flashed; nothing changes it afterwards.
 type board struct {
+	Chip       string     `json:"chip"`
+	Cboot      bool       `json:"cboot"` // JetPack 4: MB1 and cboot with slot metadata, no UEFI
+	Rotate     bool       `json:"rotate"`
+	Storage    string     `json:"storage"` // "nvme0n1" or "mmcblk0"
 	Module     string     `json:"module"`
 	L4T        string     `json:"l4t"`
 	Redundancy Redundancy `json:"redundancy"`
@@ -88,6 +96,9 @@ func Open(dir string) (*Orin, error) {
 	}
 	if err := json.Unmarshal(raw, &o.board); err != nil {
 		return nil, fail.New(fail.Data, "cannot read %s: %w", o.path(boardFile), err)
+	}
+	if o.board.Chip == "" { // made by an older version, which knew no other
+		o.board.Chip, o.board.Storage = chipT234, storageNVMe
 	}
 	return o, nil
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/spf13/pflag"
+
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/formats/bup"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
@@ -16,18 +18,23 @@ import (
 func bupProgram() cli.Program {
 	return cli.Program{
 		Name:    "tegra-bup",
-		Summary: "stages boot firmware: a UEFI capsule (.Cap) that holds a BUP",
+		Summary: "installs boot firmware: a UEFI capsule (.Cap), or on JetPack 4 a bare BUP",
 		Help: `
 install checks the capsule against this device (image type, version floors, every image that the firmware needs for this
 board, room on the EFI system partition) before it writes a byte, and then stages it on the ESP, outside the folder the
 firmware looks into. It arms nothing: that is the update's last step, "tegra-bootctl activate". If the target slot provably
 holds that firmware already, nothing is kept.
 
-The capsule's signature is the firmware's to judge, unless capsule_trust in [firmware] names a certificate.`,
+The capsule's signature is the firmware's to judge, unless capsule_trust in [firmware] names a certificate.
+
+JetPack 4 (L4T R32 on T186 and T194) takes a bare BUP, which NVIDIA's nv_update_engine writes into the inactive slot during
+install, for minutes; tegra-bup checks it before and the slots afterwards, and the slot is switched by "tegra-bootctl activate"
+alone. With method = "mtd" in [firmware], on a device whose boot flash Linux sees, tegra-bup writes the inactive slot's chain
+itself, reads it back, and never touches the boot configuration table or the other slot.`,
 		Verbs: []cli.Verb{
 			{
 				Name: "install", Synopsis: "[--update ID] [--unconfirmed] [FILE|-]", Summary: "check a capsule and stage it for the inactive slot",
-				Flags: updateFlags, Stdin: readsStdin, Run: installFirmware,
+				Flags: firmwareFlags, Stdin: readsStdin, Run: installFirmware,
 			},
 			{
 				Name: "confirm", Synopsis: "[--update ID]", Summary: "say that the updater found its input good, after install --unconfirmed",
@@ -46,6 +53,12 @@ The capsule's signature is the firmware's to judge, unless capsule_trust in [fir
 			{Name: "abort", Summary: "give up the update in flight", Run: abort},
 		},
 	}
+}
+
+// firmwareFlags are those of tegra-bup install.
+func firmwareFlags(f *pflag.FlagSet) {
+	updateFlags(f)
+	f.Bool(allowEKSFlag, false, "method mtd: write eks, the encrypted keys; both slots' secure worlds depend on them, and a wrong one locks both out")
 }
 
 func installFirmware(ctx context.Context, in *cli.Invocation) error {
@@ -78,7 +91,7 @@ func installFirmware(ctx context.Context, in *cli.Invocation) error {
 		root = fmt.Sprintf("the root file system that slot %s has now, unless an image comes with this update", r.Root)
 	}
 	if r.Written {
-		in.Log.Infof("firmware %s is written to slot %s, read back, and boots with %s, after `tegra-bootctl activate` and a reboot", r.Version, r.Target, root)
+		in.Log.Infof("firmware %s is in the flash of slot %s, checked, and boots with %s, after `tegra-bootctl activate` and a reboot", r.Version, r.Target, root)
 		return nil
 	}
 	in.Log.Infof("firmware %s is staged for slot %s and boots with %s, after `tegra-bootctl activate` and a reboot", r.Version, r.Target, root)

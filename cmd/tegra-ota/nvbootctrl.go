@@ -21,7 +21,7 @@ func nvbootctrlVerbs() []cli.Verb {
 	verb := func(name, arguments, summary string, run controlVerb) cli.Verb {
 		return cli.Verb{
 			Name: name, Synopsis: strings.TrimSpace("[-t bootloader|rootfs] " + arguments), Summary: summary + " (nvbootctrl)",
-			Flags: view, Run: nvbootctrl(run),
+			Flags: view, Run: asNVBootctrl(run),
 		}
 	}
 	return []cli.Verb{
@@ -44,7 +44,7 @@ func nvbootctrlVerbs() []cli.Verb {
 // controlVerb is a command once the device's Control is there.
 type controlVerb func(context.Context, *cli.Invocation, *backends.Control) error
 
-func nvbootctrl(run controlVerb) func(context.Context, *cli.Invocation) error {
+func asNVBootctrl(run controlVerb) func(context.Context, *cli.Invocation) error {
 	return func(ctx context.Context, in *cli.Invocation) error {
 		if v, _ := in.Flags.GetString("target"); v != "bootloader" && v != "rootfs" {
 			return fail.New(fail.Usage, "cannot look at target %q: the targets are bootloader and rootfs", v)

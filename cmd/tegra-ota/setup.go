@@ -1,12 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"time"
 
 	"github.com/tegra-ota/tegra-ota/backends"
-	"github.com/tegra-ota/tegra-ota/backends/efivar"
-	"github.com/tegra-ota/tegra-ota/handlers/firmware"
 	"github.com/tegra-ota/tegra-ota/internal/chip"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
@@ -21,23 +20,13 @@ func newControl(in *cli.Invocation) (*backends.Control, error) { return newPatie
 // newPatientControl is newControl for a caller who does not wait as long as usual for another verb's end.
 func newPatientControl(in *cli.Invocation, patience time.Duration) (*backends.Control, error) {
 	c, chipErr := chip.Detect(in.Machine)
-	if in.Config.Backend == "" {
-		if chipErr != nil {
-			return nil, fail.New(fail.Unavailable, "cannot choose a backend: %w", chipErr).
-				Then("set backend in the configuration if you know better")
-		}
-		ours, err := efivar.Probe(in.Machine, c)
-		if err != nil {
-			return nil, err
-		}
-		if !ours {
-			return nil, fail.New(fail.Unavailable, "cannot choose a backend: %s is not controlled by UEFI variables", c.Name)
-		}
+	backend, reason, err := chooseBackend(context.Background(), in, c, chipErr)
+	if err != nil {
+		return nil, err
 	}
-	stager := firmware.New(in.Machine, c, firmware.Options{
-		ESPMountPoint: in.Config.ESP.MountPoint, CapsuleTrust: in.Config.Firmware.CapsuleTrust,
-	})
-	return backends.New(in.Machine, efivar.New(in.Machine, c).WithNVBootctrl(in.Config.NVBootctrl), stager, backends.Options{
+	return backends.New(in.Machine, backend, chooseStager(in, c), backends.Options{
+		BackendReason:        reason,
+		Notices:              func() []backends.Problem { return notices(in, c) },
 		Tries:                in.Config.Boot.Tries,
 		AllowWithoutFallback: in.Config.Boot.AllowWithoutFallback,
 		AllowOlderChain:      in.Config.Firmware.AllowOlderChain,

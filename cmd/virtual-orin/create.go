@@ -19,7 +19,11 @@ func createVerb() cli.Verb {
 		Flags: func(f *pflag.FlagSet) {
 			f.String("module", virtual.DefaultModule, "`MODULE`: "+strings.Join(virtual.Modules(), ", "))
 			f.String("l4t", "36.4.0", "`VERSION` of the firmware in both chains")
-			f.String("redundancy", string(virtual.RootfsAB), "RootfsRedundancyLevel `LEVEL`: 0, 1, or absent (no redundancy variables at all)")
+			f.String("redundancy", string(virtual.RootfsAB), "RootfsRedundancyLevel `LEVEL`: 0, 1, or absent (no redundancy variables at all); "+
+				"with L4T 32 also rootfs (root file systems that switch on their own)")
+			f.String("nvbootctrl", "", "install NVIDIA's nvbootctrl speaking `DIALECT` (default: with L4T 32 that of the release, else none): "+
+				words(virtual.Dialects))
+			f.Bool("rotate", false, "with L4T 32: without nv_update_verifier.service, so that cboot changes slots until a client speaks up")
 			f.String("app-size", "64M", "`SIZE` of APP and APP_b: bytes, or with K, M, G")
 			f.String("lowest", "", "lowest firmware `VERSION` that ESRT admits (default: that of --l4t)")
 			f.String("size-per-image", "4K", "`SIZE` of each firmware image in the flash")
@@ -44,9 +48,22 @@ func create(_ context.Context, in *cli.Invocation) error {
 		return err
 	}
 	opts.ImageSize = int(size)
+	opts.Rotate = in.Set("rotate")
+	programs := virtual.ProgramOptions{Dialect: virtual.Dialect(in.Text("nvbootctrl"))}
+	if err := programs.Check(); err != nil {
+		return err
+	}
 	o, err := virtual.Create(dir, opts)
 	if err != nil {
 		return err
+	}
+	if programs.Dialect != "" || o.JetPack4() {
+		if err := o.SetPrograms(programs); err != nil {
+			return err
+		}
+		if err := install(o); err != nil {
+			return err
+		}
 	}
 	_, err = fmt.Fprintf(in.Stdout, "made a %s with L4T %s in %s, running from slot A\n", opts.Module, opts.L4T, o.Dir())
 	return err

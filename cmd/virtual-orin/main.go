@@ -1,5 +1,5 @@
-// Command virtual-orin is a Jetson Orin in a folder: it makes one, boots it, shows what it holds, and builds firmware
-// capsules for it.
+// Command virtual-orin is a Jetson Orin, or an older one with JetPack 4, in a folder: it makes one, boots it, shows what it
+// holds, and builds firmware for it.
 //
 // # Synopsis
 //
@@ -7,6 +7,9 @@
 //	virtual-orin boot DIR [--cold|--warm] [--fail firmware|kernel|userspace] [--cut N|--cut-phase NAME] [--userspace CMD]
 //	virtual-orin status DIR
 //	virtual-orin capsule -o FILE --l4t VERSION [--spec SPEC]...
+//	virtual-orin bup -o FILE --module MODULE --l4t VERSION [--damage HOW]
+//	virtual-orin programs DIR [--nvbootctrl DIALECT] [--nvbootctrl-fail FAIL] [--engine-payload] [--engine-fail FAIL]
+//	virtual-orin program DIR nvbootctrl|nv_update_engine [ARGUMENT...]
 //
 // # Description
 //

@@ -16,14 +16,17 @@ func program() cli.Program {
 	return cli.Program{
 		Name:    "virtual-orin",
 		Bare:    true,
-		Summary: "a Jetson Orin in a folder, for development and tests",
+		Summary: "a Jetson in a folder, for development and tests",
 		Help: `
 create makes a flashed device in a folder. The executables of tegra-ota work on it with --root DIR, or TEGRA_OTA_ROOT=DIR;
 boot then does what the firmware would do between two boots, as a timeline in plain sentences. capsule builds firmware for
 it, signed with a throw-away key.
 
+A T186 or T194 with --l4t 32.7.5 is a JetPack 4 device: slot metadata in place of UEFI variables, and NVIDIA's nvbootctrl and
+nv_update_engine as scripts in DIR/usr/sbin, which call this executable back. bup builds firmware for nv_update_engine.
+
 boot answers 0 when Linux userspace runs in the end, and 1 when it does not.`,
-		Verbs: []cli.Verb{createVerb(), bootVerb(), statusVerb(), capsuleVerb()},
+		Verbs: []cli.Verb{createVerb(), bootVerb(), statusVerb(), capsuleVerb(), bupVerb(), programsVerb(), programVerb()},
 	}
 }
 

@@ -11,8 +11,9 @@ import (
 
 func statusVerb() cli.Verb {
 	return cli.Verb{
-		Name: "status", Synopsis: "DIR [--json]", Summary: "show what the hardware holds: chains, scratch register, variables, ESRT",
-		Flags: jsonFlag, Run: status,
+		Name: "status", Synopsis: "DIR [--json]",
+		Summary: "show what the hardware holds: chains, scratch register, variables, ESRT, slot metadata",
+		Flags:   jsonFlag, Run: status,
 	}
 }
 
@@ -56,6 +57,17 @@ func statusText(s virtual.Status) string {
 		for _, p := range c.Problems {
 			fmt.Fprintf(&b, "  %s\n", p)
 		}
+	}
+	if m := s.SMD; m != nil {
+		fmt.Fprintf(&b, "slot metadata: version %d, features %d, %s\n", m.Version, m.Features, counted(uint64(m.MaxSlots), "slot"))
+		for _, slot := range []virtual.Slot{virtual.A, virtual.B} {
+			r := m.Slots[slot]
+			fmt.Fprintf(&b, "slot %s: priority %d, retries %d, successful %t\n", slot, r.Priority, r.Retry, r.Successful)
+		}
+		for _, label := range m.Torn {
+			fmt.Fprintf(&b, "%s: torn\n", label)
+		}
+		return b.String()
 	}
 	r := s.Scratch
 	fmt.Fprintf(&b, "scratch register: magic 0x%x, current %s, retries A %d B %d, failed A %d B %d\n",

@@ -26,4 +26,16 @@ var (
 		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "mb1", "MB1_BCT", "mb2", "MEM_BCT", "sc7",
 		"adsp-fw", "mts-mce", "rce-fw", "secure-os", "spe-fw", "VER", "bootloader-dtb", "mts-preboot", "mts-proper",
 	}
+
+	// RequiredT186R32 and RequiredT194R32 are for TX2 and Xavier with L4T R32, whose tools have no such list: the names that are in
+	// every public dump of such packages and whose lack would leave a chain of two releases (inferred; meta-tegra issue 744 and
+	// tegra-demo-distro issues 52 and 304 show dumps). BMP, kernel and kernel-dtb may be missing, and eks always is.
+	RequiredT186R32 = []string{
+		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "bootloader-dtb", "mb1", "MB1_BCT", "mb2", "sc7", "adsp-fw", "sce-fw",
+		"secure-os", "spe-fw", "mts-preboot", "mts-bootpack", "VER",
+	}
+	RequiredT194R32 = []string{
+		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "bootloader-dtb", "mb1", "MB1_BCT", "MEM_BCT", "mb2", "sc7", "adsp-fw", "rce-fw",
+		"secure-os", "spe-fw", "mts-preboot", "mts-mce", "mts-proper", "VER",
+	}
 )

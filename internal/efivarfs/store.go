@@ -54,7 +54,10 @@ func (v Variable) Uint64() (uint64, error) {
 }
 
 // Store is a machine's UEFI variables.
-type Store struct{ m *device.Machine }
+type Store struct {
+	m      *device.Machine
+	outbox string // folder of changes that wait for the next boot; "" writes efivarfs itself
+}
 
 // New returns the variables of a machine. It touches nothing; Available says whether there are any.
 func New(m *device.Machine) *Store { return &Store{m: m} }
@@ -92,6 +95,9 @@ func (s *Store) Writable() error {
 	if err := s.Available(); err != nil {
 		return err
 	}
+	if s.outbox != "" {
+		return s.outboxWritable()
+	}
 	mt, found, err := s.m.MountOf(Dir)
 	if errors.Is(err, fs.ErrNotExist) && s.m.IsPrefixed() {
 		return nil
@@ -110,6 +116,9 @@ func (s *Store) Writable() error {
 func (s *Store) Read(n Name) (Variable, error) {
 	if err := n.check(); err != nil {
 		return Variable{}, err
+	}
+	if v, err, waits := s.waiting(n); waits {
+		return v, err
 	}
 	b, err := s.m.ReadFile(s.path(n))
 	if errors.Is(err, fs.ErrNotExist) {

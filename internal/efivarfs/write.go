@@ -48,7 +48,11 @@ func (s *Store) Write(n Name, attributes uint32, data []byte) error {
 	}
 
 	payload := append(binary.LittleEndian.AppendUint32(nil, attributes), data...)
-	if err := s.m.Change("write variable "+n.String(), func() error { return put(s.m.Path(s.path(n)), payload) }); err != nil {
+	if s.outbox != "" {
+		if err := s.post(n, payload); err != nil {
+			return err
+		}
+	} else if err := s.m.Change("write variable "+n.String(), func() error { return put(s.m.Path(s.path(n)), payload) }); err != nil {
 		return explain("write", n, err)
 	}
 
@@ -66,6 +70,9 @@ func (s *Store) Write(n Name, attributes uint32, data []byte) error {
 func (s *Store) Delete(n Name) error {
 	if err := n.check(); err != nil {
 		return err
+	}
+	if s.outbox != "" {
+		return s.postDeletion(n)
 	}
 	if !s.m.Exists(s.path(n)) {
 		return s.Available()

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"unicode/utf16"
 
@@ -104,58 +103,23 @@ func (d disk) table(lba uint64) (*Table, error) {
 	if err != nil {
 		return nil, err
 	}
-	if string(block[:8]) != signature {
-		return nil, fmt.Errorf("block %d holds no header", lba)
+	h, err := decodeHeader(block)
+	if errors.Is(err, ErrAbsent) {
+		return nil, fmt.Errorf("block %d %w", lba, err)
 	}
-	le := binary.LittleEndian
-	if v := le.Uint32(block[8:]); v != revision {
-		return nil, fmt.Errorf("header has unknown revision %#x", v)
-	}
-	headerSize := int64(le.Uint32(block[12:]))
-	if headerSize < minHeaderSize || headerSize > d.blockSize {
-		return nil, fmt.Errorf("header claims %d bytes", headerSize)
-	}
-	// The checksum is taken with its own field zero.
-	sum := le.Uint32(block[16:])
-	le.PutUint32(block[16:], 0)
-	if got := crc32.ChecksumIEEE(block[:headerSize]); got != sum {
-		return nil, fmt.Errorf("header has checksum %#08x, want %#08x", got, sum)
-	}
-	if v := le.Uint64(block[24:]); v != lba {
-		return nil, fmt.Errorf("header in block %d says that it is in block %d", lba, v)
-	}
-
-	entriesLBA := le.Uint64(block[72:])
-	count, entrySize := uint64(le.Uint32(block[80:])), uint64(le.Uint32(block[84:]))
-	if entrySize < minEntrySize || entrySize&(entrySize-1) != 0 || entrySize > maxTable || count > maxTable/entrySize {
-		return nil, fmt.Errorf("header claims %d entries of %d bytes", count, entrySize)
-	}
-	entries, err := d.read(entriesLBA, int64(count*entrySize))
 	if err != nil {
 		return nil, err
 	}
-	if got, want := crc32.ChecksumIEEE(entries), le.Uint32(block[88:]); got != want {
-		return nil, fmt.Errorf("entries have checksum %#08x, want %#08x", got, want)
+	if h.own != lba {
+		return nil, fmt.Errorf("header in block %d says that it is in block %d", lba, h.own)
 	}
-
-	t := &Table{BlockSize: d.blockSize}
-	copy(t.Disk[:], block[56:72])
-	for i := uint64(0); i < count; i++ {
-		raw := entries[i*entrySize : (i+1)*entrySize]
-		e := Entry{Number: int(i) + 1, FirstLBA: le.Uint64(raw[32:]), LastLBA: le.Uint64(raw[40:]), Name: name(raw[nameOffset : nameOffset+nameSize])}
-		copy(e.Type[:], raw[0:16])
-		copy(e.Unique[:], raw[16:32])
-		if e.Type.IsZero() {
-			continue
-		}
-		// Only the disk bounds a partition, not the header's usable range: the kernel judges the same
-		// (block/partitions/efi.c, is_pte_valid).
-		if e.FirstLBA > e.LastLBA || e.LastLBA >= d.blocks {
-			return nil, fmt.Errorf("entry %d (%q) spans blocks %d to %d of a disk of %d", e.Number, e.Name, e.FirstLBA, e.LastLBA, d.blocks)
-		}
-		t.Entries = append(t.Entries, e)
+	entries, err := d.read(h.entriesLBA, h.entriesSize())
+	if err != nil {
+		return nil, err
 	}
-	return t, nil
+	t := &Table{Disk: h.disk, BlockSize: d.blockSize}
+	t.Entries, err = h.decode(entries, d.blocks)
+	return t, err
 }
 
 // read returns length bytes from the start of a block, or an error if they do not all lie on the disk.
