@@ -6,8 +6,8 @@ UNITDIR ?= $(PREFIX)/lib/systemd/system
 GO ?= $(shell .ci/go)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 FUZZTIME ?= 30s
-# What the executables may add to an image: stripped, arm64, in bytes (7.5 MiB).
-BUDGET = 7864320
+# What the executables may add to an image: stripped, arm64, in bytes (8 MiB).
+BUDGET = 8388608
 
 LDFLAGS = -s -w -X github.com/tegra-ota/tegra-ota/internal/cli.Version=$(VERSION)
 GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
@@ -68,7 +68,7 @@ size:
 	GOOS=linux GOARCH=arm64 $(GOBUILD) -o build/arm64/ ./cmd/...
 	@bytes=$$(stat -c %s build/arm64/tegra-ota); \
 	echo "tegra-ota, arm64, stripped: $$bytes bytes of $(BUDGET)"; \
-	test "$$bytes" -le $(BUDGET) || { echo "tegra-ota is larger than its budget of 7.5 MiB" >&2; exit 1; }
+	test "$$bytes" -le $(BUDGET) || { echo "tegra-ota is larger than its budget of 8 MiB" >&2; exit 1; }
 
 # Every fuzz target for FUZZTIME; go test takes one target of one package at a time.
 fuzz: setup

@@ -33,8 +33,9 @@ alone. With method = "mtd" in [firmware], on a device whose boot flash Linux see
 itself, reads it back, and never touches the boot configuration table or the other slot.`,
 		Verbs: []cli.Verb{
 			{
-				Name: "install", Synopsis: "[--update ID] [--unconfirmed] [FILE|-]", Summary: "check a capsule and stage it for the inactive slot",
-				Flags: firmwareFlags, Stdin: readsStdin, Run: installFirmware,
+				Name: "install", Synopsis: "[--update ID] [--unconfirmed] [--allow-eks] [FILE|-]",
+				Summary: "check firmware and stage it, or write it into the inactive slot's chain",
+				Flags:   firmwareFlags, Stdin: readsStdin, Run: installFirmware,
 			},
 			{
 				Name: "confirm", Synopsis: "[--update ID]", Summary: "say that the updater found its input good, after install --unconfirmed",

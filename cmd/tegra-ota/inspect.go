@@ -13,6 +13,7 @@ import (
 	"github.com/tegra-ota/tegra-ota/formats/bup"
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/formats/guid"
+	"github.com/tegra-ota/tegra-ota/handlers/firmware/payload"
 	"github.com/tegra-ota/tegra-ota/internal/chip"
 	"github.com/tegra-ota/tegra-ota/internal/cli"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
@@ -172,25 +173,40 @@ func describeBUP(p *bup.Package) bupInfo {
 	return info
 }
 
+// selectFor chooses as the board would: by UEFI's rule, a V2 package on T186 and T194 by that of L4T R32.
 func selectFor(in *cli.Invocation, pkg *bup.Package, spec string) (*selectionInfo, error) {
-	compat, _ := in.Flags.GetString("compat")
-	if compat == "" {
-		var err error
+	c, err := namedChip(in.Text("chip"))
+	if err != nil {
+		return nil, err
+	}
+	compat := in.Text("compat")
+	old := pkg.Header.Format == bup.V2 && c.Naming == chip.SuffixB
+	if compat == "" && !old {
 		if compat, err = bup.CompatSpec(spec); err != nil {
 			return nil, fail.New(fail.Usage, "%w", err).Then("give --compat")
 		}
 	}
-	name, _ := in.Flags.GetString("chip")
+	var s bup.Selection
+	if old {
+		if s, err = payload.Select(pkg, c, spec, compat); err != nil {
+			return nil, err
+		}
+	} else {
+		s = pkg.Match(spec, compat, c.Required)
+	}
+	info := &selectionInfo{Spec: s.Spec, Compat: s.Compat, Chosen: s.Chosen, Missing: []string{}, Reasons: map[string]string{}}
+	for _, m := range s.Missing {
+		info.Missing = append(info.Missing, m.Name)
+		info.Reasons[m.Name] = m.Reason
+	}
+	return info, nil
+}
+
+func namedChip(name string) (chip.Chip, error) {
 	for _, c := range chip.All {
 		if c.Name == name {
-			s := pkg.Match(spec, compat, c.Required)
-			info := &selectionInfo{Spec: s.Spec, Compat: s.Compat, Chosen: s.Chosen, Missing: []string{}, Reasons: map[string]string{}}
-			for _, m := range s.Missing {
-				info.Missing = append(info.Missing, m.Name)
-				info.Reasons[m.Name] = m.Reason
-			}
-			return info, nil
+			return c, nil
 		}
 	}
-	return nil, fail.New(fail.Usage, "cannot select for chip %q: the chips are T194, T234 and T264", name)
+	return chip.Chip{}, fail.New(fail.Usage, "cannot select for chip %q: the chips are T186, T194, T234 and T264", name)
 }

@@ -78,7 +78,8 @@ var (
 		Naming: PrefixAB, GPT: GPTPerChain, Capsule: true, Releases: []int{38, 39},
 	}
 	T186 = Chip{
-		Name: "T186", ID: "0x18", Compatible: "nvidia,tegra186", Naming: SuffixB, GPT: GPTEnd, Releases: []int{32},
+		Name: "T186", ID: "0x18", Compatible: "nvidia,tegra186", Required: bup.RequiredT186R32,
+		Naming: SuffixB, GPT: GPTEnd, Releases: []int{32},
 	}
 	T194 = Chip{
 		Name: "T194", ID: "0x19", Compatible: "nvidia,tegra194", Required: bup.RequiredT194,

@@ -60,7 +60,7 @@ func TestDetectRefuses(t *testing.T) {
 	}{
 		{"nothing", "", "", true, []string{"/proc/device-tree/compatible", "TEGRA_CHIPID"}},
 		{"another computer", "raspberrypi,4-model-b\x00brcm,bcm2711\x00", "", true, []string{"raspberrypi,4-model-b, brcm,bcm2711"}},
-		{"an older Tegra", "nvidia,tegra186\x00", "TEGRA_CHIPID 0x18\n", true, []string{"nvidia,tegra186", "0x18"}},
+		{"an older Tegra", "nvidia,tegra210\x00", "TEGRA_CHIPID 0x21\n", true, []string{"nvidia,tegra210", "0x21"}},
 		{"a part of a word is no chip", "nvidia,tegra2345\x00", "", true, []string{"nvidia,tegra2345"}},
 		{"a contradiction", "nvidia,tegra234\x00", "TEGRA_CHIPID 0x19\n", false, []string{"T234", "T194", "0x19"}},
 	} {
@@ -96,7 +96,7 @@ func TestTableIsComplete(t *testing.T) {
 		for _, key := range []string{c.Name, c.ID, c.Compatible} {
 			once(c.Name, key)
 		}
-		if len(c.ImageTypes) == 0 {
+		if c.Capsule == (len(c.ImageTypes) == 0) {
 			t.Errorf("%s has no image type", c.Name)
 		}
 		for _, g := range c.ImageTypes {

@@ -37,7 +37,7 @@ func TestLoad(t *testing.T) {
 		{"nothing", "", config.Default()},
 		{"a comment", "# tries = 7\n[boot]\n", config.Default()},
 		{"everything", `
-backend = "efivar"
+backend = "nvbootctrl"
 nvbootctrl = "/opt/nvbootctrl"
 [journal]
 path = "/persist"
@@ -48,6 +48,9 @@ allow_without_fallback = true
 health_folder = "/health"
 health_timeout = "1m30s"
 [firmware]
+method = "mtd"
+update_engine = "/opt/nv_update_engine"
+update_timeout = "1h"
 capsule_trust = "/etc/trust.pem"
 allow_older_chain = true
 [esp]
@@ -59,12 +62,15 @@ slots = ["os.0", "os.1"]
 group = "updaters"
 swupdate_progress = ["/run/progress"]
 `, config.Config{
-			Backend: "efivar", NVBootctrl: "/opt/nvbootctrl", Journal: config.Journal{Path: "/persist"},
+			Backend: "nvbootctrl", NVBootctrl: "/opt/nvbootctrl", Journal: config.Journal{Path: "/persist"},
 			Boot: config.Boot{
 				Tries: 5, RebootCommand: []string{"/sbin/reboot", "-f"}, AllowWithoutFallback: true,
 				HealthFolder: "/health", HealthTimeout: config.Duration(90 * time.Second),
 			},
-			Firmware: config.Firmware{CapsuleTrust: "/etc/trust.pem", AllowOlderChain: true}, ESP: config.ESP{MountPoint: "/efi"},
+			Firmware: config.Firmware{
+				Method: "mtd", UpdateEngine: "/opt/nv_update_engine", UpdateTimeout: config.Duration(time.Hour),
+				CapsuleTrust: "/etc/trust.pem", AllowOlderChain: true,
+			}, ESP: config.ESP{MountPoint: "/efi"},
 			RAUC: config.RAUC{Bootnames: []string{"system0", "system1"}, Slots: []string{"os.0", "os.1"}},
 			DBus: config.DBus{Group: "updaters", SWUpdateProgress: []string{"/run/progress"}},
 		}},
@@ -101,6 +107,9 @@ func TestLoadRefuses(t *testing.T) {
 		{"a short timeout", "[boot]\nhealth_timeout = \"10ms\"\n", "/c.toml: boot.health_timeout = 10ms is too small, the least is 1s"},
 		{"a timeout below zero", "[boot]\nhealth_timeout = \"-1m\"\n", "boot.health_timeout"},
 		{"a relative path", "[journal]\npath = \"data\"\n", "/c.toml: journal.path = data must be an absolute path"},
+		{"an unknown method", "[firmware]\nmethod = \"flashrom\"\n", "firmware.method = flashrom must be empty or one of: capsule engine mtd"},
+		{"an engine without time", "[firmware]\nupdate_timeout = \"1ms\"\n", "firmware.update_timeout = 1ms is too small, the least is 1s"},
+		{"a relative engine", "[firmware]\nupdate_engine = \"nv_update_engine\"\n", "firmware.update_engine = nv_update_engine must be an absolute path"},
 		{"a relative certificate", "[firmware]\ncapsule_trust = \"x.pem\"\n", "firmware.capsule_trust = x.pem must be an absolute path"},
 		{"a relative mount point", "[esp]\nmount_point = \"efi\"\n", "esp.mount_point"},
 		{"no health folder", "[boot]\nhealth_folder = \"\"\n", "boot.health_folder =  must not be empty"},
