@@ -86,6 +86,7 @@ func (c *bootctl) callUEFI() int {
 	return 0
 }
 
+// activateUEFI sets the variables at once, also on AGX Xavier with R35, where the real program leaves files on the ESP.
 func (c *bootctl) activateUEFI() int {
 	if err := c.dropStatus(); err != nil {
 		return c.failed(err)

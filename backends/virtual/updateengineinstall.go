@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/formats/bup"
@@ -169,7 +168,8 @@ func (o *Orin) imagePath(s Slot, name string) string {
 // writeImage writes one image in steps between which the power can be cut, each a change of the machine.
 func (e *engine) writeImage(target Slot, im selected) error {
 	path := e.o.imagePath(target, im.name)
-	what := "write " + e.o.board.flashName(target, im.name)
+	partition := e.o.board.flashName(target, im.name)
+	what := "write " + partition
 	if contains(kernelImages, im.name) { // a block device: it keeps its size
 		return e.m.Change(what, func() error { return patchFile(path, im.data) })
 	}
@@ -178,7 +178,7 @@ func (e *engine) writeImage(target Slot, im selected) error {
 		what string
 		at   int
 		data []byte
-	}{{"erase " + filepath.Base(path), 0, erasedBytes(len(im.data))}, {what, 0, im.data[:half]}, {what, half, im.data[half:]}} {
+	}{{"erase " + partition, 0, erasedBytes(len(im.data))}, {what, 0, im.data[:half]}, {what, half, im.data[half:]}} {
 		err := e.m.Change(step.what, func() error { return writePart(path, step.data, step.at, len(im.data)) })
 		if err != nil {
 			return err
