@@ -66,6 +66,7 @@ func chooseStager(in *cli.Invocation, c chip.Chip) backends.FirmwareStager {
 	case backends.ByEngine:
 		return engine.New(in.Machine, c, engine.Options{
 			Program: in.Config.Firmware.UpdateEngine, NVBootctrl: in.Config.NVBootctrl, Timeout: time.Duration(in.Config.Firmware.UpdateTimeout),
+			CapsuleTrust: in.Config.Firmware.CapsuleTrust,
 		})
 	case backends.ByMTD:
 		allowEKS, _ := in.Flags.GetBool(allowEKSFlag) // of tegra-bup alone

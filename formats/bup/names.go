@@ -27,13 +27,10 @@ var (
 		"adsp-fw", "mts-mce", "rce-fw", "secure-os", "spe-fw", "VER", "bootloader-dtb", "mts-preboot", "mts-proper",
 	}
 
-	// RequiredT186R32 and RequiredT194R32 are for TX2 and Xavier with L4T R32, whose tools have no such list: the names that are in
-	// every public dump of such packages and whose lack would leave a chain of two releases (inferred; meta-tegra issue 744 and
-	// tegra-demo-distro issues 52 and 304 show dumps). BMP, kernel and kernel-dtb may be missing, and eks always is.
-	RequiredT186R32 = []string{
-		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "bootloader-dtb", "mb1", "MB1_BCT", "mb2", "sc7", "adsp-fw", "sce-fw",
-		"secure-os", "spe-fw", "mts-preboot", "mts-bootpack", "VER",
-	}
+	// RequiredT186R32 and RequiredT194R32 are for TX2 and Xavier with L4T R32, whose tools have no such list. T186's are the
+	// names that stand in the one long public dump (meta-tegra issue 744); T194's those of LineageOS's generator of such packages
+	// (android_device_nvidia_galen, flash_package/firmware.mk). Their lack would leave a chain of two releases (inferred).
+	RequiredT186R32 = []string{"bpmp-fw", "cpu-bootloader", "mb1", "mb2", "adsp-fw", "sce-fw", "secure-os", "spe-fw"}
 	RequiredT194R32 = []string{
 		"bpmp-fw", "bpmp-fw-dtb", "cpu-bootloader", "bootloader-dtb", "mb1", "MB1_BCT", "MEM_BCT", "mb2", "sc7", "adsp-fw", "rce-fw",
 		"secure-os", "spe-fw", "mts-preboot", "mts-mce", "mts-proper", "VER",

@@ -63,7 +63,8 @@ func (h header) decode(raw []byte, blocks uint64) ([]Entry, error) {
 	var entries []Entry
 	for i := uint64(0); i < h.count; i++ {
 		raw := raw[i*h.entrySize : (i+1)*h.entrySize]
-		e := Entry{Number: int(i) + 1, FirstLBA: le.Uint64(raw[32:]), LastLBA: le.Uint64(raw[40:]), Name: name(raw[nameOffset : nameOffset+nameSize])}
+		e := Entry{Number: int(i) + 1, FirstLBA: le.Uint64(raw[32:]), LastLBA: le.Uint64(raw[40:])}
+		e.Name = name(raw[nameOffset : nameOffset+nameSize])
 		copy(e.Type[:], raw[0:16])
 		copy(e.Unique[:], raw[16:32])
 		if e.Type.IsZero() {

@@ -75,17 +75,20 @@ func (s *Stager) Ready(context.Context) error {
 // refuseDevice refuses chips and releases where the program has no function.
 func (s *Stager) refuseDevice() error {
 	if s.chip.Name != chip.T186.Name && s.chip.Name != chip.T194.Name {
-		return fail.New(fail.Unavailable, "cannot install firmware with %s: it has no function on %s, whose firmware is updated by UEFI capsule", program, s.chip.Name).
+		return fail.New(fail.Unavailable, "cannot install firmware with %s: it has no function on %s, whose firmware is updated by UEFI capsule",
+			program, s.chip.Name).
 			Then(`set method = "capsule" in [firmware], and install a .Cap file`)
 	}
 	// R34 and later boot by UEFI, and ship the program all the same (nvidia-l4t-tools).
 	if s.m.Exists("/sys/firmware/efi") {
-		return fail.New(fail.Unavailable, "cannot install firmware with %s: this device boots by UEFI, and the program is for the cboot of L4T R32", program).
+		return fail.New(fail.Unavailable, "cannot install firmware with %s: this device boots by UEFI, and the program is for the cboot of L4T R32",
+			program).
 			Then(`set method = "capsule" in [firmware], and install a .Cap file`)
 	}
 	if v, found := s.running(); found && v>>16 != 32 {
-		return fail.New(fail.Unavailable, "cannot install firmware with %s: /etc/nv_tegra_release says R%d, and the program is for L4T R32", program, v>>16).
-			Then("install a release of this project's device, or correct /etc/nv_tegra_release")
+		return fail.New(fail.Unavailable, "cannot install firmware with %s: /etc/nv_tegra_release says R%d, and the program is for L4T R32",
+			program, v>>16).
+			Then("correct /etc/nv_tegra_release if it is wrong; later releases take a .Cap file")
 	}
 	return nil
 }

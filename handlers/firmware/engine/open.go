@@ -73,7 +73,8 @@ func (c *candidate) checkBoard() error {
 		names = append(names, m.Name)
 	}
 	first := selection.Missing[0]
-	return fail.New(fail.Data, "cannot install the BUP: for board %s it lacks %s (%s: %s)", spec, strings.Join(names, ", "), first.Name, first.Reason).
+	return fail.New(fail.Data, "cannot install the BUP: for board %s it lacks %s (%s: %s)",
+		spec, strings.Join(names, ", "), first.Name, first.Reason).
 		Then("build the BUP for this board")
 }
 

@@ -38,7 +38,8 @@ func (s *Stager) preparePlace(p *payload.Payload) error {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return placing(err)
 	case err == nil && taken != p.SHA256:
-		return fail.New(fail.Unavailable, "cannot use %s: it holds a payload that is not tegra-ota's, and this release of %s reads no other path", placeFile, program).
+		return fail.New(fail.Unavailable, "cannot use %s: it holds a payload that is not tegra-ota's, and this release of %s reads no other path",
+			placeFile, program).
 			Then("move that file away")
 	case err == nil:
 		return nil // somebody else's, and the same: it is used, and stays
@@ -63,7 +64,8 @@ func (s *Stager) place(p *payload.Payload) error {
 		return nil
 	}
 	if s.m.Exists(placeFile) {
-		return fail.New(fail.Unavailable, "cannot place the payload: somebody put another one at %s meanwhile", placeFile).Then("move that file away")
+		return fail.New(fail.Unavailable, "cannot place the payload: somebody put another one at %s meanwhile",
+			placeFile).Then("move that file away")
 	}
 	in, err := s.m.Open(p.File)
 	if err != nil {
@@ -99,7 +101,8 @@ func placing(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EROFS):
-		return fail.New(fail.Unavailable, "cannot place the payload at %s: %w", placeFile, err).Then("make %s writable, with room for the payload", placeFolder)
+		return fail.New(fail.Unavailable, "cannot place the payload at %s: %w",
+			placeFile, err).Then("make %s writable, with room for the payload", placeFolder)
 	}
 	return fmt.Errorf("cannot place the payload at %s: %w", placeFile, err)
 }

@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,7 +98,7 @@ func (r *rig) install(raw []byte) (backends.Written, error) {
 		return backends.Written{}, err
 	}
 	if _, stderr, exit := virtual.RunNVBootctrl(ctx, r.m, r.o, virtual.NVBootctrlOptions{}, "set-slot-as-unbootable", "1"); exit != 0 {
-		r.t.Logf("set-slot-as-unbootable: exit %d, %s", exit, stderr) // a power cut, or what a sweep lets fail
+		return backends.Written{}, fmt.Errorf("set-slot-as-unbootable: exit %d, %s", exit, stderr) // a power cut, or what a sweep lets fail
 	}
 	written, err := w.Write(ctx)
 	if discardErr := w.Discard(ctx); err == nil {

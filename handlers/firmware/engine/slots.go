@@ -58,7 +58,8 @@ func (s *Stager) slots(ctx context.Context) (slots, error) {
 		return slots{}, err
 	}
 	if now.dump.Magic == nil {
-		return slots{}, fail.New(fail.Unavailable, "cannot install firmware with %s: nvbootctrl is that of a later release than L4T R32", program).
+		return slots{}, fail.New(fail.Unavailable, "cannot install firmware with %s: nvbootctrl is that of a later release than L4T R32",
+			program).
 			Then(`set method = "capsule" in [firmware]`)
 	}
 	return now, nil
@@ -67,7 +68,8 @@ func (s *Stager) slots(ctx context.Context) (slots, error) {
 // refuseTarget refuses a target that runs: the program writes the slot that does not run, whatever we want.
 func (now slots) refuseTarget(target backends.Slot) error {
 	if target != now.current.Other() {
-		return fail.New(fail.Unavailable, "cannot install firmware to slot %s: slot %s runs, and %s writes the other one", target, now.current, program).
+		return fail.New(fail.Unavailable, "cannot install firmware to slot %s: slot %s runs, and %s writes the other one",
+			target, now.current, program).
 			Then("reboot, and install again")
 	}
 	return nil
@@ -79,17 +81,19 @@ func (now slots) bootable(s backends.Slot) bool {
 	return d.Priority != nil && *d.Priority > 0 && d.Retry != nil && *d.Retry > 0
 }
 
-// compare judges the slots after a run that says it succeeded. The program ends by making the slot that it wrote the active one
-// (NVIDIA's bootloader guide, "Update Engine State Machine": the loader then tries the new slot), so the record of the target is
-// expected to have changed and to be bootable. Which slot is active is not judged: Control takes that back in any case, and whether
-// another tool moved it between is none of our business. A target whose record did not change was not written: Control makes it
-// unbootable before the run, and the program does not leave it so.
+// compare judges the slots after a run that says it succeeded. The program ends by making the slot that it wrote the active one, with
+// full retries and not yet successful (inferred from tegra-bootloader-update.c of tegra-boot-tools, which does so on the same metadata,
+// and from public threads in which the next boot tries the new slot). So the record of the target is expected to have changed, and to be
+// bootable. Control made it unbootable before, so one that did not change was not written.
+//
+// Which slot is active is not judged: Control selects the running one again in any case.
 func (now slots) compare(before slots, target backends.Slot) error {
 	next := "run `" + program + " --install no-reboot` by hand and read its output; the chain is not used meanwhile"
 	was, is := before.dump.Slots[target.Index()], now.dump.Slots[target.Index()]
 	switch {
 	case now.current != before.current:
-		return fail.New(fail.IO, "cannot trust %s: slot %s ran before it, and nvbootctrl now says %s", program, before.current, now.current).Then("reboot, and install again")
+		return fail.New(fail.IO, "cannot trust %s: slot %s ran before it, and nvbootctrl now says %s",
+			program, before.current, now.current).Then("reboot, and install again")
 	case equal(was.Priority, is.Priority) && equal(was.Retry, is.Retry) && equal(was.Successful, is.Successful):
 		return fail.New(fail.IO, "cannot trust %s: it says success, but the slots did not change", program).Then("%s", next)
 	case !now.bootable(target):

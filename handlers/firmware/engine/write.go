@@ -128,7 +128,8 @@ func judge(res device.Result, err error) error {
 		if !known {
 			s.word, s.next = "an unknown reason", "read the program's output"
 		}
-		return fail.New(fail.IO, "cannot install firmware: %s failed with status %d (%s), exit %d: %s", program, status, s.word, res.ExitCode, lastLine(res)).
+		return fail.New(fail.IO, "cannot install firmware: %s failed with status %d (%s), exit %d: %s",
+			program, status, s.word, res.ExitCode, lastLine(res)).
 			Then("%s", s.next)
 	case res.ExitCode < 0:
 		return fail.New(fail.IO, "cannot install firmware: a signal ended %s: %s", program, lastLine(res)).Then("%s", again)

@@ -78,6 +78,7 @@ func TestUnifiedDecidesTheType(t *testing.T) {
 
 // Whatever the program does wrong is an error, with words and a next step; nothing is left behind, and a repetition heals it.
 func TestEveryFailureIsNoticed(t *testing.T) {
+	t.Parallel()
 	want := map[virtual.UpdateEngineFailure]string{
 		virtual.EngineDies: "a signal ended nv_update_engine", virtual.EngineHangs: "did not end in time",
 		virtual.EngineNoEffect: "the slots did not change", virtual.EngineNotMoved: "the slots did not change",
@@ -197,6 +198,7 @@ func TestSlotsAreJudged(t *testing.T) {
 
 // Whatever the programs answer: nothing runs that enables redundancy, reboots or switches slots, and no file is left behind.
 func TestNothingHarmfulEverRuns(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	count := 0
 	raw := build(t, virtual.BUPOptions{})

@@ -49,7 +49,8 @@ func (s *Stager) assign(p *bup.Package, chosen map[string]int, l *layout) (*assi
 			a.note("%s is left alone: only the firmware writes the boot configuration", name)
 		case isTableName(name): // prepare's
 		case name == "eks" && !s.opts.AllowEKS:
-			return nil, fail.New(fail.Data, "cannot write eks: both slots' secrets depend on its keys, and this device's may differ from the update's").
+			return nil, fail.New(fail.Data, "cannot write eks: both slots' secrets depend on its keys, "+
+				"and this device's may differ from the update's").
 				Then("remove it from the update, or allow it with --allow-eks")
 		case e.Length == 0:
 			return nil, fail.New(fail.Data, "cannot write %s: its image is empty", name)

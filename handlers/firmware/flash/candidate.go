@@ -17,6 +17,7 @@ type candidate struct {
 	chosen  map[string]int // entry of each image for this board
 	payload *payload.Payload
 	work    *work
+	report  Report
 }
 
 var _ backends.Writer = (*candidate)(nil)
@@ -84,9 +85,13 @@ func (c *candidate) Write(ctx context.Context) (backends.Written, error) {
 	if c.work == nil {
 		return backends.Written{}, fail.New(fail.Internal, "cannot write firmware: none was received")
 	}
-	report, err := c.work.perform(ctx)
-	return backends.Written{Notes: append(append([]string(nil), c.work.notes...), report.notes(c.work.layout)...)}, err
+	var err error
+	c.report, err = c.work.perform(ctx)
+	return backends.Written{Notes: append(append([]string(nil), c.work.notes...), c.report.notes(c.work.layout)...)}, err
 }
+
+// Report is what Write did so far, in numbers.
+func (c *candidate) Report() Report { return c.report }
 
 // Discard removes what Receive kept.
 func (c *candidate) Discard(context.Context) error {

@@ -77,11 +77,11 @@ func Visible(m *device.Machine, c chip.Chip) (bool, string) {
 // whatEnables says how Linux comes to see the boot flash.
 func whatEnables(c chip.Chip) string {
 	if c.Naming == chip.PrefixAB {
-		return "the firmware removes the flash from the device tree unless it was built with PcdAllowOsAccessQspi; without it use capsules: " +
-			`method = "capsule" in [firmware]`
+		return "the firmware removes the flash from the device tree unless it was built with PcdAllowOsAccessQspi; " +
+			`use capsules: method = "capsule" in [firmware]`
 	}
-	return "the kernel needs the driver of the boot flash (QSPI: spi-nor and its device tree node; eMMC: /dev/mmcblk0boot0); with UEFI (L4T R35) " +
-		`the firmware hides QSPI flash: method = "capsule" in [firmware]`
+	return "the kernel needs the driver of the boot flash (QSPI: spi-nor and its device tree node; eMMC: /dev/mmcblk0boot0); " +
+		`with UEFI (L4T R35) the firmware hides QSPI flash: method = "capsule" in [firmware]`
 }
 
 // running is the chain that runs, as far as the firmware tells: UEFI by a variable, cboot (L4T R32) on the kernel's command line.

@@ -3,7 +3,6 @@ package flash
 import (
 	"errors"
 	"fmt"
-	"sort"
 	"strings"
 
 	"github.com/tegra-ota/tegra-ota/backends"
@@ -131,7 +130,8 @@ func (l *layout) look(parts []mtd.Partition, c chip.Chip) error {
 	case c.Naming == chip.SuffixB && l.m.Exists(bootNodes[0]) && l.m.Exists(bootNodes[1]):
 		return l.useEMMC(c)
 	}
-	return fail.New(fail.Unavailable, "cannot write boot firmware: %w (no boot partition among %d flash devices)", errNone, len(parts)).Then("%s", whatEnables(c))
+	return fail.New(fail.Unavailable, "cannot write boot firmware: %w (no boot partition among %d flash devices)", errNone, len(parts)).
+		Then("%s", whatEnables(c))
 }
 
 // openStore opens a flash device for reading.
@@ -188,7 +188,8 @@ func (l *layout) checkNames() error {
 func (l *layout) checkPlaces(written []region) error {
 	for _, r := range written {
 		if u := r.on.unit; r.off%u != 0 || r.size%u != 0 || r.size <= 0 || r.end() > r.on.size {
-			return fail.New(fail.Unavailable, "cannot write %s: its %d bytes are not whole erase blocks of %d bytes inside a device of %d", r, r.size, u, r.on.size)
+			return fail.New(fail.Unavailable, "cannot write %s: its %d bytes are not whole erase blocks of %d bytes inside a device of %d",
+				r, r.size, u, r.on.size)
 		}
 	}
 	all := append(append([]region(nil), l.others...), written...)
@@ -203,16 +204,6 @@ func (l *layout) checkPlaces(written []region) error {
 		}
 	}
 	return nil
-}
-
-// names are the target's partitions in order, for messages and tests.
-func (l *layout) names() []string {
-	var names []string
-	for _, r := range l.regions {
-		names = append(names, r.name)
-	}
-	sort.Strings(names)
-	return names
 }
 
 // close closes every device.

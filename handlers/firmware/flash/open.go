@@ -53,7 +53,8 @@ func (s *Stager) checkType(wrapped *capsule.Capsule) error {
 		return nil
 	}
 	if entry, err := esrt.Read(s.m); err == nil && wrapped.ImageType != entry.Class {
-		return fail.New(fail.Data, "cannot install the capsule: it is for image type %s, this device's firmware is %s", wrapped.ImageType, entry.Class).
+		return fail.New(fail.Data, "cannot install the capsule: it is for image type %s, this device's firmware is %s",
+			wrapped.ImageType, entry.Class).
 			Then("build the capsule for this chip and product")
 	}
 	return nil
@@ -77,6 +78,7 @@ func (s *Stager) choose(p *bup.Package) (map[string]int, error) {
 		names = append(names, m.Name)
 	}
 	first := selection.Missing[0]
-	return nil, fail.New(fail.Data, "cannot install the package: for board %s it lacks %s (%s: %s)", spec, strings.Join(names, ", "), first.Name, first.Reason).
+	return nil, fail.New(fail.Data, "cannot install the package: for board %s it lacks %s (%s: %s)",
+		spec, strings.Join(names, ", "), first.Name, first.Reason).
 		Then("build the update for this board")
 }

@@ -59,7 +59,8 @@ func (w *work) judgeTable(p *bup.Package, chosen map[string]int, image func(int)
 	torn := l.table != nil && l.table.perChain && l.table.own == nil
 	switch {
 	case !ok && torn:
-		return fail.New(fail.Unavailable, "cannot write the chain: its partition table is damaged, and the update brings none (%s): %w", name, l.table.ownErr).
+		return fail.New(fail.Unavailable, "cannot write the chain: its partition table is damaged, and the update brings none (%s): %w",
+			name, l.table.ownErr).
 			Then("install an update that holds %s, or a capsule", name)
 	case !ok:
 		return nil

@@ -113,7 +113,8 @@ func (f *blockFlash) Program(p []byte, off int64) error {
 		err = io.ErrShortWrite
 	}
 	if err != nil {
-		return fail.New(fail.InputCode(err, fail.IO), "cannot write %d bytes of %s at %#x: %w; some may have been written", len(p), f.node, off, err)
+		return fail.New(fail.InputCode(err, fail.IO), "cannot write %d bytes of %s at %#x: %w; some may have been written",
+			len(p), f.node, off, err)
 	}
 	return nil
 }

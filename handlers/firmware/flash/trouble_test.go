@@ -157,3 +157,42 @@ func (s stuck) Program(b []byte, off int64) error {
 	}
 	return s.Flash.Program(b, off)
 }
+
+// A block that held its content already and no longer does at the end is found as well, and the chain looks bootable no more.
+func TestBlocksThatWereEqualAreReadBackToo(t *testing.T) {
+	p := layoutOf(4<<10, 8)
+	old := p.release(1)
+	r := newRig(t, p, p.old(old), nil)
+	im := images{}
+	for name, data := range old {
+		im[name] = bytes.Clone(data)
+	}
+	im["mb2"][7] ^= 1
+	mb1, adsp := p.part("B_mb1").off, p.part("B_adsp-fw").off
+	inner := r.s.open
+	r.s.open = func(m *device.Machine, node string, write bool) (mtd.Flash, error) {
+		f, err := inner(m, node, write)
+		return disturbed{f, mb1, func() { _, _ = r.memory.WriteAt([]byte{^im["adsp-fw"][9]}, adsp+9) }}, err
+	}
+	_, err := r.install(pack(t, im.seal(p, bytes.NewReader(im["mb1"][256:]))), backends.B)
+	if fail.CodeOf(err) != fail.IO || !strings.Contains(err.Error(), "cannot trust adsp-fw on /dev/mtd0: read back") {
+		t.Error(err)
+	}
+	if headValid(r.bytes(), p.part("B_mb1")) {
+		t.Error("the chain looks bootable")
+	}
+}
+
+// disturbed does something when a place is programmed.
+type disturbed struct {
+	mtd.Flash
+	at int64
+	do func()
+}
+
+func (d disturbed) Program(b []byte, off int64) error {
+	if off == d.at {
+		d.do()
+	}
+	return d.Flash.Program(b, off)
+}

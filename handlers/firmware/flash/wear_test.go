@@ -25,7 +25,11 @@ func TestAnUpdateOfFivePercentWearsTheFlashNoMoreThanItMust(t *testing.T) {
 		at   int
 	}
 	var places []place
-	for name, data := range old {
+	for _, c := range append(chain234, vers) {
+		name, data := c.name, old[c.name]
+		if data == nil {
+			continue
+		}
 		im[name] = bytes.Clone(data)
 		for at := 0; at < len(data) && name != "mb1"; at += unit64 {
 			places = append(places, place{name, at})
@@ -59,7 +63,8 @@ func TestAnUpdateOfFivePercentWearsTheFlashNoMoreThanItMust(t *testing.T) {
 	orintest.Publish(t, "flash-wear", fmt.Sprintf(
 		"direct flash writer, an Orin's chain (62976 sectors), %d of its images' %d blocks of 64 KiB changed: %d erases (least possible %d, ratio %.2f), "+
 			"%d page programs (least possible %d, ratio %.2f); a writer of whole partitions: %d erases (%.1f times), %d page programs (%.1f times); "+
-			"time by the typical values of a MX25U51245G-class chip (%v a page, %v a block; modelled, without transfers): %.1f s against %.1f s\n",
+			"modelled time with the typical values of MX66L1G45G, of the MX25U51245G's series (%v a page, %v a block, without transfers): "+
+			"%.1f s against %.1f s\n",
 		changed+1, blocks, counts.Erases, erases, float64(counts.Erases)/float64(erases), counts.Programs, pages, float64(counts.Programs)/float64(pages),
 		report.WholeErases, float64(report.WholeErases)/float64(counts.Erases), report.WholePages, float64(report.WholePages)/float64(counts.Programs),
 		nor.Typical.Program, nor.Typical.Erase64K, took.Seconds(), whole.Seconds()))

@@ -69,29 +69,33 @@ func (w *writer) from(j *job, i int64) error {
 // invalidate erases mb1's head; an eMMC gets the same bytes. It is the first change, so a chip that takes none is found here, with
 // nothing lost.
 func (w *writer) invalidate(mb1 *job) error {
+	var old [][]byte
 	for i := int64(0); i < mb1.heads(); i++ {
 		if err := w.of(mb1, i); err != nil {
 			return err
 		}
+		old = append(old, bytes.Clone(w.have))
 		if blank(w.have) {
 			continue
 		}
-		at := mb1.off + i*mb1.on.unit
-		old := append([]byte(nil), w.have...)
-		if err := w.clear(mb1, at); err != nil {
+		if err := w.clear(mb1, mb1.off+i*mb1.on.unit); err != nil {
 			return err
 		}
-		if err := settle([]*job{mb1}); err != nil {
+	}
+	if err := settle([]*job{mb1}); err != nil {
+		return err
+	}
+	for i := range old {
+		if err := mb1.read(int64(i), w.have); err != nil {
 			return err
 		}
-		if err := mb1.read(i, w.have); err != nil {
-			return err
-		}
+		at := mb1.off + int64(i)*mb1.on.unit
 		switch {
-		case bytes.Equal(w.have, old):
+		case blank(w.have):
+		case bytes.Equal(w.have, old[i]):
 			return fail.New(fail.Unavailable, "cannot write %s: %s at %#x keeps its content: it is write-protected", mb1.name, mb1.on.node, at).
-				Then("see whether the chip's write-protect pin is tied, or the firmware locks it; nothing was changed")
-		case !blank(w.have):
+				Then("see whether the chip's write-protect pin is tied, or the firmware locks it; no image was changed")
+		default:
 			return fail.New(fail.IO, "cannot write %s: %s at %#x is not blank after it was erased", mb1.name, mb1.on.node, at)
 		}
 	}
@@ -115,6 +119,7 @@ func (w *writer) clear(j *job, at int64) error {
 
 // block gives one block its content with as little wear as possible. A block that differs is erased unless it is blank: programming
 // one twice could give the bytes as well where only bits are cleared, but chips with an error-correcting code per page forbid it.
+// Blank is what reads so: bits that an interrupted erase left weak show only when they are read back wrong.
 func (w *writer) block(j *job, i int64) error {
 	if err := w.ctx.Err(); err != nil {
 		return err
@@ -169,7 +174,8 @@ func (w *writer) check(j *job, i int64) error {
 		return err
 	}
 	if !w.equal() {
-		return fail.New(fail.IO, "cannot trust %s on %s: read back, the block at %#x differs from what was written", j.name, j.on.node, j.off+i*j.on.unit).
+		at := j.off + i*j.on.unit
+		return fail.New(fail.IO, "cannot trust %s on %s: read back, the block at %#x differs from what was written", j.name, j.on.node, at).
 			Then("install the update again; if it fails there again, the flash is worn out")
 	}
 	return nil
@@ -207,7 +213,7 @@ func settle(jobs []*job) error {
 // wrap names the image beside device and place, which the cause names.
 func wrap(j *job, err error) error {
 	code := fail.CodeOf(err)
-	if errors.Is(err, device.ErrPowerCut) || errors.Is(err, device.ErrFault) || code == fail.Internal {
+	if errors.Is(err, device.ErrPowerCut) || errors.Is(err, device.ErrFault) {
 		code = fail.IO
 	}
 	return fail.New(code, "cannot write %s: %w", j.name, err).Then("install the update again")

@@ -3,10 +3,12 @@ package flash
 import (
 	"bytes"
 	"math/rand"
+	"strings"
 	"testing"
 
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/formats/bup"
+	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
 // smallUpdate changes some blocks of some images, the length of two, and adds a partition with an image.
@@ -73,5 +75,32 @@ func TestUpdateWritesTheTargetChainAndNothingElse(t *testing.T) {
 				t.Errorf("the same update again: %+v, %v", report, err)
 			}
 		}
+	}
+}
+
+// Each chain's table got its new partition with its own update, so the tables differ when the other chain follows.
+func TestTheOtherChainFollows(t *testing.T) {
+	p := layoutOf(4<<10, 8)
+	r := newRig(t, p, p.old(p.release(1)), nil)
+	b := partition{"B_newfw", p.free(), p.erase}
+	a := partition{"A_newfw", p.free() + p.erase, p.erase}
+	im := p.release(2)
+	fresh := []byte("new firmware")
+	update := func(target backends.Slot, more ...partition) []byte {
+		return pack(t, im, bup.Image{Name: "newfw", Data: fresh}, bup.Image{Name: tableImages[target.Index()], Data: p.table(p.place(target), more...)})
+	}
+	if _, err := r.install(update(backends.B, b), backends.B); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.install(update(backends.A, a, b), backends.A); err != nil {
+		t.Fatal(err)
+	}
+	got := r.bytes()
+	if !bytes.HasPrefix(got[b.off:], fresh) || !bytes.HasPrefix(got[a.off:], fresh) {
+		t.Error("a new partition does not hold its image")
+	}
+	moved := partition{"A_newfw", p.free() + p.erase, 2 * p.erase}
+	if _, err := r.install(update(backends.B, b, moved), backends.B); fail.CodeOf(err) != fail.Data || !strings.Contains(err.Error(), "drops A_newfw") {
+		t.Errorf("a table that resizes what only the other chain's lists: %v", err)
 	}
 }

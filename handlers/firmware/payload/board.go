@@ -45,7 +45,8 @@ func Select(p *bup.Package, c chip.Chip, spec, compat string) (bup.Selection, er
 			Then("build the firmware for this chip")
 	}
 	if c.Name == chip.T186.Name {
-		return bup.Selection{}, fail.New(fail.Data, "cannot install a BUP %s on %s: L4T R32, the last release for it, has V2", p.Header.Format, c.Name).
+		return bup.Selection{}, fail.New(fail.Data, "cannot install a BUP %s on %s: L4T R32, the last release for it, has V2",
+			p.Header.Format, c.Name).
 			Then("build the firmware for this chip")
 	}
 	required := c.Required
@@ -62,7 +63,8 @@ func Certificates(m *device.Machine, file string) ([]*x509.Certificate, error) {
 	}
 	text, err := m.ReadFile(file)
 	if err != nil {
-		return nil, fail.New(fail.Unavailable, "cannot read the certificate that capsules are trusted by: %w", err).Then("correct capsule_trust in [firmware]")
+		return nil, fail.New(fail.Unavailable, "cannot read the certificate that capsules are trusted by: %w",
+			err).Then("correct capsule_trust in [firmware]")
 	}
 	var certs []*x509.Certificate
 	for {
@@ -77,7 +79,8 @@ func Certificates(m *device.Machine, file string) ([]*x509.Certificate, error) {
 		certs = append(certs, cert)
 	}
 	if len(certs) == 0 {
-		return nil, fail.New(fail.Unavailable, "cannot read certificate %s: it holds no PEM certificate", file).Then("correct capsule_trust in [firmware]")
+		return nil, fail.New(fail.Unavailable, "cannot read certificate %s: it holds no PEM certificate",
+			file).Then("correct capsule_trust in [firmware]")
 	}
 	return certs, nil
 }
