@@ -102,7 +102,7 @@ func (m *Machine) FreeBytes(path string) (int64, error) {
 	if err := unix.Statfs(m.Path(path), &st); err != nil {
 		return 0, &fs.PathError{Op: "statfs", Path: path, Err: err}
 	}
-	return int64(st.Bavail) * st.Bsize, nil
+	return int64(st.Bavail) * int64(st.Bsize), nil
 }
 
 // BootID returns the kernel's identity of this boot; it changes with every boot and with nothing else (random(4)).

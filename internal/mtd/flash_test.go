@@ -151,3 +151,22 @@ func TestOpenRefusesWhatIsNoFlash(t *testing.T) {
 		t.Errorf("erase size %d", got)
 	}
 }
+
+// The driver refuses every change through the node that is for reading, so that one is taken where it exists.
+func TestOpenReadOnlyTakesTheNodeForReading(t *testing.T) {
+	m := folder(t, 1<<20, "4096\n")
+	must(t, os.WriteFile(m.Path("/dev/mtd0ro"), make([]byte, 1<<20), 0o400))
+	must(t, os.WriteFile(m.Path("/dev/mtd0"), []byte(strings.Repeat("x", 1<<20)), 0o600))
+	for _, want := range []byte{0, 'x'} {
+		if want == 'x' {
+			must(t, os.Remove(m.Path("/dev/mtd0ro")))
+		}
+		f, err := mtd.OpenReadOnly(m, "/dev/mtd0")
+		must(t, err)
+		b := []byte{1}
+		if _, err := f.ReadAt(b, 0); err != nil || b[0] != want || f.Info().EraseSize != 4096 {
+			t.Errorf("want %q: %q, %v, %+v", want, b, err, f.Info())
+		}
+		must(t, f.Close())
+	}
+}

@@ -34,7 +34,7 @@ var (
 // node is where the device has its boot flash, and room how much of it each of a chain's partitions has.
 const (
 	node = "/dev/mtd0"
-	room = 256 << 10
+	room = 128 << 10
 )
 
 // TestUpdate writes an update into chain B of a T234's boot flash: in go test that is the model. vm/nor/run.sh lets the model do it on a
@@ -97,7 +97,7 @@ func newDevice(t *testing.T) *device.Machine {
 		must(t, err)
 		must(t, os.Symlink(file, m.Path(node)))
 	default:
-		size = 16 << 20
+		size = 8 << 20
 		put(node, "")
 		must(t, os.WriteFile(m.Path(node), bytes.Repeat([]byte{0xff}, int(size)), 0o600))
 	}

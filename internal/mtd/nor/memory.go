@@ -60,7 +60,6 @@ func (m *Memory) WriteAt(p []byte, off int64) (int, error) {
 		}
 		if len(part) == chunk && erased(part) {
 			delete(m.chunks, at/chunk)
-			delete(m.own, at/chunk)
 			continue
 		}
 		copy(m.writable(at / chunk)[at%chunk:], part)
