@@ -102,7 +102,7 @@ func TestTableIsComplete(t *testing.T) {
 		for _, g := range c.ImageTypes {
 			once(c.Name, g.String())
 		}
-		if len(c.Required) < 10 {
+		if len(c.Required) < 8 {
 			t.Errorf("%s requires %v", c.Name, c.Required)
 		}
 		for _, name := range c.Required {

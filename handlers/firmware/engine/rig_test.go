@@ -57,7 +57,7 @@ func newRig(t testing.TB, dir, module string, programs virtual.ProgramOptions) *
 }
 
 func newNX(t testing.TB, programs virtual.ProgramOptions) *rig {
-	return newRig(t, filepath.Join(t.TempDir(), "nx"), xavierNX, programs)
+	return newRig(t, filepath.Join(ramFolder(t), "nx"), xavierNX, programs)
 }
 
 // program replaces one.
@@ -188,3 +188,14 @@ func wantFailure(t testing.TB, err error, code fail.Code, text string) {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// ramFolder is a folder on a RAM disk where there is one: the power cuts are modelled, the host's storage has no part in them.
+func ramFolder(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "tegra-ota-engine-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}

@@ -199,7 +199,7 @@ func TestSlotsAreJudged(t *testing.T) {
 // Whatever the programs answer: nothing runs that enables redundancy, reboots or switches slots, and no file is left behind.
 func TestNothingHarmfulEverRuns(t *testing.T) {
 	t.Parallel()
-	base := t.TempDir()
+	base := ramFolder(t)
 	count := 0
 	raw := build(t, virtual.BUPOptions{})
 	rapid.Check(t, func(rt *rapid.T) {
