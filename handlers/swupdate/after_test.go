@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -39,6 +40,7 @@ func (o *orin) unharmed(t *testing.T, b before) {
 	t.Helper()
 	o.untouched(t, b)
 	o.clean(t)
+	o.chosen(t, b.slot)
 	if cmp.Diff(b.other, o.contents(t, other(b.slot))) != "" {
 		o.cannotBoot(t, other(b.slot))
 	}
@@ -79,7 +81,8 @@ func (o *orin) twin(t *testing.T) *orin {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "twin")
 	tool(t, "", "cp", "-a", o.dir, dir)
-	return &orin{updater: &updater{tmp: o.tmp, libexec: o.libexec, env: []string{"TEGRA_OTA_ROOT=" + dir}}, dir: dir, userland: "true"}
+	u := &updater{tmp: o.tmp, libexec: o.libexec, env: []string{"TEGRA_OTA_ROOT=" + dir}}
+	return &orin{updater: u, kind: o.kind, dir: dir, userland: "true"}
 }
 
 // updates installs a good update of root file system and firmware, reboots, and fails unless the other slot runs it.
@@ -95,7 +98,9 @@ func (o *orin) arrives(t *testing.T, image []byte) {
 	t.Helper()
 	b := o.snapshot(t)
 	to := other(b.slot)
+	o.chosen(t, to)
 	timeline := o.mustBoot(t, to)
+	o.chosen(t, to)
 	if got := read(t, o.app(to)); !bytes.Equal(got[:len(image)], image) {
 		t.Errorf("slot %s does not hold the image", to)
 	}
@@ -109,29 +114,18 @@ func (o *orin) arrives(t *testing.T, image []byte) {
 	o.clean(t)
 }
 
-// versions rise: the firmware admits nothing below the last capsule.
-var versions = []string{"36.4.3", "36.4.4", "36.4.7", "36.5.0", "36.5.1"}
-
 // good is an update that must succeed, with firmware newer than what runs.
 func (o *orin) good(t *testing.T, image []byte) update {
 	t.Helper()
 	id := digest(image)[:8]
-	return update{members: []member{activate(id), rootfs(id, image), firmware(id, capsule(t, o.nextVersion(t)))}}
+	return update{members: []member{activate(id), rootfs(id, image), o.kind.firmware(id, o.kind.payload.of(t, o.nextVersion(t)))}}
 }
 
+// nextVersion is newer than what runs: the firmware admits nothing below the last capsule.
 func (o *orin) nextVersion(t *testing.T) string {
 	t.Helper()
-	s := o.status(t)
-	running := s.Slots[s.Current].Firmware
-	if running == nil {
-		t.Fatal("the running firmware's version is not known")
-	}
-	for i, v := range versions[:len(versions)-1] {
-		if v == *running {
-			return versions[i+1]
-		}
-	}
-	return versions[0]
+	running := o.hardware(t).Chains[o.status(t).Current].Version
+	return o.kind.versions[slices.Index(o.kind.versions, running)+1]
 }
 
 // same fails if the other slot was written to.

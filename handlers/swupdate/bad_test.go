@@ -102,18 +102,20 @@ func truncate(t *testing.T, path string, size int) {
 
 // TestWithoutActivate installs everything but the last step: nothing is switched, and the next boot says why.
 func TestWithoutActivate(t *testing.T) {
-	parallel(t)
-	o := newOrin(t)
-	b := o.snapshot(t)
-	u := update{members: []member{rootfs("1", o.image(t)), firmware("1", capsule(t, "36.4.3"))}}
-	o.install(t, u.pack(t)).want(t, 0)
-	if s := o.status(t); s.Update.State != "staged" {
-		t.Errorf("the update is %q, want staged", s.Update.State)
-	}
-	o.mustBoot(t, b.slot)
-	if s := o.status(t); s.Update.State != "failed" {
-		t.Errorf("after the reboot the update is %q, want failed: %s", s.Update.State, o.verdict())
-	}
-	o.says(t, "lacks its activate step")
-	o.unharmed(t, b)
+	everywhere(t, func(t *testing.T, k kind) {
+		o := newDevice(t, k)
+		b := o.snapshot(t)
+		u := update{members: []member{rootfs("1", o.image(t)), k.firmware("1", k.payload.of(t, k.versions[0]))}}
+		o.install(t, u.pack(t)).want(t, 0)
+		if s := o.status(t); s.Update.State != "staged" {
+			t.Errorf("the update is %q, want staged", s.Update.State)
+		}
+		o.chosen(t, b.slot)
+		o.mustBoot(t, b.slot)
+		if s := o.status(t); s.Update.State != "failed" {
+			t.Errorf("after the reboot the update is %q, want failed: %s", s.Update.State, o.verdict())
+		}
+		o.says(t, "lacks its activate step")
+		o.unharmed(t, b)
+	})
 }

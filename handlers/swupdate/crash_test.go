@@ -12,11 +12,12 @@ import (
 	"time"
 )
 
-// stall holds an install in the middle of its root file system: SWUpdate reads the update from a FIFO that we fill.
+// stall holds an install in the middle of its first image: SWUpdate reads the update from a FIFO that we fill.
 type stall struct {
 	t       *testing.T
 	o       *orin
 	feed    *os.File
+	program string // what takes that image
 	rest    []byte
 	done    chan ended
 	release context.CancelFunc
@@ -27,7 +28,8 @@ type ended struct {
 	err error
 }
 
-func (o *orin) stall(t *testing.T, swu string) *stall {
+// stall feeds the first part of an update, in bytes, and waits for nothing.
+func (o *orin) stall(t *testing.T, swu, program string, part int) *stall {
 	t.Helper()
 	data := read(t, swu)
 	fifo := filepath.Join(t.TempDir(), "swu")
@@ -35,7 +37,7 @@ func (o *orin) stall(t *testing.T, swu string) *stall {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), hung)
-	s := &stall{t: t, o: o, rest: data[2<<20:], done: make(chan ended, 1), release: cancel}
+	s := &stall{t: t, o: o, program: program, rest: data[part:], done: make(chan ended, 1), release: cancel}
 	c := o.command(ctx, "-i", fifo)
 	go func() {
 		r, err := finish(ctx, c)
@@ -45,15 +47,20 @@ func (o *orin) stall(t *testing.T, swu string) *stall {
 	if s.feed, err = os.OpenFile(fifo, os.O_WRONLY, 0); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.feed.Write(data[:2<<20]); err != nil {
+	if _, err := s.feed.Write(data[:part]); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// workers waits until tegra-image runs and returns its processes, the parent that SWUpdate started first.
+// workers waits until the program runs and returns its processes, the parent that SWUpdate started first.
 func (s *stall) workers() []int {
 	s.t.Helper()
+	return s.o.workers(s.t, s.program)
+}
+
+func (o *orin) workers(t *testing.T, program string) []int {
+	t.Helper()
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		var pids []int
 		environs, _ := filepath.Glob("/proc/[0-9]*/environ")
@@ -63,14 +70,14 @@ func (s *stall) workers() []int {
 			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			// The worker is called tegra-ota, with its executable's name as first argument.
 			words := strings.Split(string(line), "\x00")
-			ours := filepath.Base(words[0]) == "tegra-image" || len(words) > 1 && words[1] == "tegra-image"
+			ours := filepath.Base(words[0]) == program || len(words) > 1 && words[1] == program
 			// Go's os tries out pidfds with a child that is a copy of the parent and ends at once (checkPidfd, since Go 1.23).
 			status, _ := os.ReadFile(filepath.Join(filepath.Dir(file), "status"))
 			for _, parent := range pids {
 				copied := !strings.Contains(string(line), "\x00--worker\x00")
 				ours = ours && !(copied && strings.Contains(string(status), fmt.Sprintf("\nPPid:\t%d\n", parent)))
 			}
-			if err == nil && ours && strings.Contains(string(env), "TEGRA_OTA_ROOT="+s.o.dir+"\x00") {
+			if err == nil && ours && strings.Contains(string(env), "TEGRA_OTA_ROOT="+o.dir+"\x00") {
 				pids = append(pids, pid)
 			}
 		}
@@ -78,7 +85,7 @@ func (s *stall) workers() []int {
 			return pids
 		}
 	}
-	s.t.Fatal("tegra-image did not start its worker")
+	t.Fatalf("%s did not start its worker", program)
 	return nil
 }
 
@@ -123,7 +130,7 @@ func TestKilled(t *testing.T) {
 			parallel(t)
 			o := newOrin(t)
 			b := o.snapshot(t)
-			s := o.stall(t, o.good(t, o.image(t)).pack(t))
+			s := o.stall(t, o.good(t, o.image(t)).pack(t), "tegra-image", 2<<20)
 			time.Sleep(100 * time.Millisecond)
 			tt.kill(t, s.workers())
 			r := s.finish()
@@ -154,7 +161,7 @@ func TestSecondInstall(t *testing.T) {
 	parallel(t)
 	o := newOrin(t)
 	image := o.image(t)
-	first := o.stall(t, o.good(t, image).pack(t))
+	first := o.stall(t, o.good(t, image).pack(t), "tegra-image", 2<<20)
 	first.workers()
 
 	second := *o

@@ -15,11 +15,21 @@ var phases = []string{
 // TestCapsuleCut cuts the power once in every phase of the firmware's capsule update, for each way the firmware may leave
 // the capsule behind, and then updates again. Every single write is swept in process, in package backends.
 func TestCapsuleCut(t *testing.T) {
+	for _, k := range []kind{onEFI, onProgram} {
+		t.Run(k.name, func(t *testing.T) { capsuleCut(t, k) })
+	}
+}
+
+func capsuleCut(t *testing.T, k kind) {
+	phases := phases
+	if k.name != onEFI.name { // the firmware does the same; what is made of it afterwards is another backend's
+		phases = []string{"capsule-image:mb2"}
+	}
 	for _, phase := range phases {
 		for _, after := range []string{"retry", "flag-cleared", "both-cleared"} {
 			t.Run(phase+" "+after, func(t *testing.T) {
 				parallel(t)
-				o, b := installed(t)
+				o, b := installed(t, newDevice(t, k))
 				o.mustNotBoot(t, "--cut-phase", phase, "--after-cut", after)
 				o.untouched(t, b)
 
@@ -90,14 +100,15 @@ func (o *orin) withoutChain(b before) before {
 
 // TestFirmwareFails: the new chain's firmware does not start.
 func TestFirmwareFails(t *testing.T) {
-	parallel(t)
-	o, b := installed(t)
-	if up, _ := o.boot(t, "--fail", "firmware"); !up {
-		o.settle(t)
-	}
-	if s := o.status(t); s.Current != b.slot {
-		t.Fatalf("slot %s runs, want %s: %s", s.Current, b.slot, o.verdict())
-	}
-	o.untouched(t, b)
-	o.updates(t)
+	everywhere(t, func(t *testing.T, k kind) {
+		o, b := installed(t, newDevice(t, k))
+		if up, _ := o.boot(t, "--fail", "firmware"); !up {
+			o.settle(t)
+		}
+		if s := o.status(t); s.Current != b.slot {
+			t.Fatalf("slot %s runs, want %s: %s", s.Current, b.slot, o.verdict())
+		}
+		o.untouched(t, b)
+		o.updates(t)
+	})
 }

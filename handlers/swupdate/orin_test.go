@@ -1,7 +1,6 @@
 package swupdate_test
 
 import (
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,6 +20,7 @@ const (
 // orin is a virtual Jetson with an updater.
 type orin struct {
 	*updater
+	kind     kind
 	dir      string
 	userland string // what runs when Linux is up, a shell command
 }
@@ -34,13 +34,7 @@ tegra-boot-verify count
 
 func newOrin(t *testing.T, options ...string) *orin {
 	t.Helper()
-	programs(t)
-	dir := filepath.Join(t.TempDir(), "orin")
-	tool(t, "", suite.orin, append([]string{"create", dir, "--app-size", fmt.Sprint(appSize)}, options...)...)
-	u := newUpdater(t, suite.libexec)
-	u.env = []string{"TEGRA_OTA_ROOT=" + dir}
-	o := &orin{updater: u, dir: dir, userland: userland}
-	return o
+	return newDevice(t, onEFI, options...)
 }
 
 func (o *orin) path(elem ...string) string { return filepath.Join(append([]string{o.dir}, elem...)...) }
@@ -55,7 +49,7 @@ func (o *orin) contents(t *testing.T, slot string) map[string]string {
 	t.Helper()
 	all := map[string]string{"APP": digest(read(t, o.app(slot)))}
 	for _, name := range []string{"kernel", "kernel-dtb"} {
-		all[name] = digest(read(t, o.path("dev/disk/by-partlabel", slot+"_"+name)))
+		all[name] = digest(read(t, o.path("dev/disk/by-partlabel", o.kind.label(name, slot))))
 	}
 	chain := o.path("qspi", slot)
 	err := filepath.WalkDir(chain, func(path string, entry fs.DirEntry, err error) error {
@@ -146,10 +140,7 @@ func (o *orin) hasVariable(name, vendor string) bool {
 // capsule builds firmware for this module, or another, at an L4T version.
 func capsule(t *testing.T, l4t string, options ...string) []byte {
 	t.Helper()
-	programs(t)
-	file := filepath.Join(t.TempDir(), "TEGRA_BL.Cap")
-	tool(t, "", suite.orin, append([]string{"capsule", "-o", file, "--l4t", l4t}, options...)...)
-	return read(t, file)
+	return capsules.of(t, l4t, options...)
 }
 
 // image is a new root file system, larger than a socket's buffer: SWUpdate before 2024.12 may ask for the status of an update
