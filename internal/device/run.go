@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -44,9 +45,13 @@ func (m *Machine) Run(ctx context.Context, c Command) (Result, error) {
 	}
 	cmd := exec.CommandContext(ctx, m.Path(c.Path), c.Args...)
 	cmd.Env = append([]string{"LC_ALL=C", "PATH=" + SearchPath}, c.Env...)
-	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true, Pdeathsig: unix.SIGKILL}
 	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second
+	// Nobody is left to judge a program that outlives us (nv_update_engine would switch the slot). The signal follows the thread
+	// that started it (prctl(2)), so the thread must live on until it ends.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	var stdout, stderr tail
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
