@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/device"
@@ -74,9 +75,18 @@ func (s *session) choose(ctx context.Context, id string, slot Slot) (Activation,
 	return a, err
 }
 
+// undoTime is for taking an activation back whose own time has run out, as RAUC's backend has it: ten seconds for all.
+const undoTime = 2 * time.Second
+
 // undoActivation takes back what an activation that failed half-way has done: nobody may believe in it. A slot that this update
 // wrote is unbootable again, as before.
 func (s *session) undoActivation(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
+	defer cancel()
+	// What was read before says nothing of a selection that came through although its program failed.
+	if state, err := s.backend.Read(ctx); err == nil {
+		s.obs.state = state
+	}
 	err := s.takeBack(ctx)
 	if u := s.journal.doc.Update; err == nil && u != nil && len(u.Images) > 0 && !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
 		err = s.backend.MarkUnbootable(ctx, u.Target)

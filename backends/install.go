@@ -26,10 +26,12 @@ func (s *session) onTrial() bool {
 	return false
 }
 
-// ours says that a pending switch is the one we activated, or the roll-back that awaits its reboot.
+// ours says that a pending switch is the one we activated, the roll-back that awaits its reboot, or what follows from an order.
 func (s *session) ours(next Slot) bool {
 	u := s.journal.doc.Update
 	switch {
+	case s.journal.mark(s.obs.state.Current).Bad && next == s.obs.state.Current.Other():
+		return true // slot metadata names the other slot at once where the running one was marked bad
 	case u == nil:
 		return false
 	case u.State == RolledBack && s.obs.state.Current == u.Target:

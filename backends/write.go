@@ -81,13 +81,11 @@ func (s *session) stayActive(ctx context.Context, cause error) error {
 	if errors.Is(cause, device.ErrPowerCut) {
 		return cause
 	}
-	state, err := s.backend.Read(ctx)
-	if err == nil && (state.NextPending || state.Next != None) {
-		err = s.backend.CancelNext(ctx)
-	}
-	if err == nil {
-		// The engine's way of making a slot active makes it bootable as well.
-		err = s.keepFromFallback(ctx)
+	err := s.reselect(ctx)
+	if err != nil && !errors.Is(err, device.ErrPowerCut) {
+		// One call of nvbootctrl that fails must not leave a slot selected that nobody activated.
+		s.log.WithError(err).Warn("the running slot is not active yet; once more")
+		err = s.reselect(ctx)
 	}
 	switch {
 	case err == nil:
@@ -96,6 +94,18 @@ func (s *session) stayActive(ctx context.Context, cause error) error {
 		return fail.New(fail.CodeOf(err), "cannot keep slot %s active after the firmware was written: %w", s.obs.state.Current, err)
 	}
 	return fail.New(fail.CodeOf(cause), "%w; and slot %s cannot be kept active: %w", cause, s.obs.state.Current, err)
+}
+
+// reselect makes the running slot boot next and the other one no way back.
+func (s *session) reselect(ctx context.Context) error {
+	state, err := s.backend.Read(ctx)
+	if err == nil && (state.NextPending || state.Next != None) {
+		err = s.backend.CancelNext(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	return s.keepFromFallback(ctx) // the engine's way of making a slot active makes it bootable as well
 }
 
 // wrote says that the update in flight wrote the chain of a slot itself, completely, and took its status away meanwhile.

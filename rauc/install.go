@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/tegra-ota/tegra-ota/formats/bup"
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
@@ -105,7 +106,7 @@ func (in Install) Capsules() ([]Capsule, error) {
 	return found, nil
 }
 
-// isCapsule looks at the first bytes of an image.
+// isCapsule looks at the first bytes of an image: a capsule, or the bare BUP that JetPack 4 takes in its place.
 func (h SlotHook) isCapsule() (bool, error) {
 	f, err := openWithin(h.Bundle, h.path())
 	if err != nil {
@@ -119,7 +120,7 @@ func (h SlotHook) isCapsule() (bool, error) {
 		}
 		return false, fail.New(fail.IO, "cannot read image %s: %w", f.Name(), err)
 	}
-	return capsule.IsCapsule(head), nil
+	return capsule.IsCapsule(head) || bup.IsBUP(head), nil
 }
 
 // path is where the image lies: RAUC gives handlers a name in the bundle and slot hooks an absolute path.

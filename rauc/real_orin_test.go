@@ -1,6 +1,7 @@
 package rauc_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"io/fs"
 	"os"
@@ -97,12 +98,21 @@ func (o *orin) configure(t *testing.T) {
 	tool(t, "systemd-tmpfiles", "--root="+o.dir, "--create", "tegra-ota.conf")
 }
 
+// labelled is a partition of the disk that belongs to a slot: A_kernel and B_kernel on T234, kernel and kernel_b before.
+func (o *orin) labelled(slot, name string) string {
+	older := name + map[string]string{"A": "", "B": "_b"}[slot]
+	if _, err := os.Stat(o.path("dev/disk/by-partlabel", older)); err == nil {
+		return o.path("dev/disk/by-partlabel", older)
+	}
+	return o.path("dev/disk/by-partlabel", slot+"_"+name)
+}
+
 // contents digests all that belongs to a slot: its partitions and its chain in the flash.
 func (o *orin) contents(t *testing.T, slot string) map[string]string {
 	t.Helper()
 	all := map[string]string{"APP": digest(read(t, o.app(slot)))}
 	for _, name := range []string{"kernel", "kernel-dtb"} {
-		all[name] = digest(read(t, o.path("dev/disk/by-partlabel", slot+"_"+name)))
+		all[name] = digest(read(t, o.labelled(slot, name)))
 	}
 	err := filepath.WalkDir(o.path("qspi", slot), func(path string, entry fs.DirEntry, err error) error {
 		if err == nil && entry.Type().IsRegular() {
@@ -150,3 +160,67 @@ func (o *orin) variable(name, vendor string) string {
 }
 
 func other(slot string) string { return orintest.Other(slot) }
+
+// unit is a device of a kind, with RAUC on it.
+type unit struct {
+	*orin
+	kind
+	sent int // index of the newest version that a bundle was made of
+}
+
+// eachKind runs a case on a device of every kind, whose RAUC is up.
+func eachKind(t *testing.T, run func(t *testing.T, u *unit)) {
+	for _, k := range kinds {
+		t.Run(k.name, func(t *testing.T) {
+			parallel(t)
+			run(t, newUnit(t, k))
+		})
+	}
+}
+
+func newUnit(t *testing.T, k kind) *unit {
+	t.Helper()
+	u := &unit{orin: newOrin(t, k.create...), kind: k}
+	if k.config != "" {
+		write(t, u.path("etc/tegra-ota/config.toml"), []byte(k.config))
+	}
+	if k.metadata {
+		u.describes(t)
+	}
+	u.start(t)
+	u.controlled(t)
+	return u
+}
+
+// controlled fails unless the kind's backend is the one in use, and status says why.
+func (u *unit) controlled(t *testing.T) {
+	t.Helper()
+	code, out, log := u.control(t, "tegra-bootctl", "status", "--json")
+	var s struct {
+		Backend string `json:"backend"`
+		Reason  string `json:"backend_reason"`
+	}
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 {
+		t.Fatalf("tegra-bootctl status exits %d: %v: %s", code, err, log)
+	}
+	if s.Backend != u.controls || !strings.Contains(s.Reason, u.says) {
+		t.Errorf("the backend is %s because %q, want %s and %q", s.Backend, s.Reason, u.controls, u.says)
+	}
+}
+
+// describes puts the system.conf in place that the device prints of itself, for bundles of the example's compatible.
+func (u *unit) describes(t *testing.T) {
+	t.Helper()
+	code, out, log := u.control(t, "tegra-bootctl", "rauc-config", "--compatible", "jetson-orin-nano-devkit")
+	if code != 0 {
+		t.Fatalf("tegra-bootctl rauc-config exits %d: %s", code, log)
+	}
+	for _, line := range []string{"device=/dev/disk/by-partlabel/APP", "device=/dev/disk/by-partlabel/APP_b", "data-directory=/data/rauc",
+		"bootname=A", "bootname=B", "device=/run/tegra-ota/chain-a", "device=/run/tegra-ota/chain-b"} {
+		if !strings.Contains(out, "\n"+line+"\n") {
+			t.Errorf("rauc-config does not print %s:\n%s%s", line, out, log)
+		}
+	}
+	conf := strings.Replace(out, "\nbundle-formats=-plain\n", "\n", 1)
+	write(t, u.path("etc/rauc/system.conf"), []byte(strings.ReplaceAll(conf, "=/", "="+u.dir+"/")))
+}

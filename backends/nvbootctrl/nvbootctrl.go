@@ -32,6 +32,7 @@ type Backend struct {
 	chip chip.Chip
 	opts Options
 	run  *runner
+	told told
 }
 
 var _ backends.Backend = (*Backend)(nil)
@@ -66,7 +67,7 @@ func (b *Backend) read(ctx context.Context) (backends.State, control, error) {
 		}
 		return backends.State{}, nil, err
 	case err == nil && d.Magic != nil:
-		c := &r32{b: b}
+		c := r32{b}
 		st, err := c.read(ctx, d)
 		return st, c, err
 	case err == nil:
@@ -88,7 +89,10 @@ type control interface {
 
 // Writable says whether the program is there and answers.
 func (b *Backend) Writable(ctx context.Context) error {
-	_, err := b.current(ctx, bootloader)
+	if _, err := b.run.find(); err != nil {
+		return err
+	}
+	_, err := b.running(ctx)
 	return err
 }
 

@@ -24,21 +24,15 @@ const (
 // r32 is boot control of R32: the slot metadata, in which MB1 counts down the retries of a slot that no boot was confirmed
 // of, and falls back. Its state is what the program prints; Redundancy is always 1: where NVIDIA's redundancy of root file
 // systems is off, ours follows the chain by the integrator's layout (APP, APP_b).
-type r32 struct {
-	b *Backend
+type r32 struct{ b *Backend }
 
-	asked    bool // roots was; neither answer changes before the next boot
-	separate bool
-	root     backends.Slot
-}
-
-func (c *r32) read(ctx context.Context, d Dump) (backends.State, error) {
+func (c r32) read(ctx context.Context, d Dump) (backends.State, error) {
 	st := backends.State{Slots: map[backends.Slot]backends.SlotState{}, RetryMax: retryMaxR32, RetriesWritable: true, Redundancy: new(uint32)}
 	*st.Redundancy = 1
 	board := chip.BootControl(c.b.m)
 	st.Spec, st.Compat = board["TNSPEC"], board["COMPATIBLE_SPEC"]
 	var err error
-	if st.Current, err = c.b.current(ctx, bootloader); err != nil {
+	if st.Current, err = c.b.running(ctx); err != nil {
 		return st, err
 	}
 	if d.Current != backends.None && d.Current != st.Current {
@@ -60,17 +54,17 @@ func (c *r32) read(ctx context.Context, d Dump) (backends.State, error) {
 }
 
 // roots says whether the root file systems are selected in a view of their own, and which one runs as far as is told.
-func (c *r32) roots(ctx context.Context) (separate bool, running backends.Slot, err error) {
-	if !c.asked {
-		if c.separate, c.root, err = c.askRoots(ctx); err != nil {
-			return false, backends.None, err
-		}
-		c.asked = true
+func (c r32) roots(ctx context.Context) (separate bool, running backends.Slot, err error) {
+	if separate, running, ok := c.b.told.roots(c.b.m); ok {
+		return separate, running, nil
 	}
-	return c.separate, c.root, nil
+	if separate, running, err = c.askRoots(ctx); err == nil {
+		c.b.told.setRoots(c.b.m, separate, running)
+	}
+	return separate, running, err
 }
 
-func (c *r32) askRoots(ctx context.Context) (separate bool, running backends.Slot, err error) {
+func (c r32) askRoots(ctx context.Context) (separate bool, running backends.Slot, err error) {
 	ab, err := c.exit(ctx, "is-rootfs-ab-enabled")
 	if err != nil {
 		return false, backends.None, err
@@ -100,7 +94,7 @@ func (c *r32) askRoots(ctx context.Context) (separate bool, running backends.Slo
 }
 
 // exit returns the exit code of a question; exitUsage where the release does not know it.
-func (c *r32) exit(ctx context.Context, question string) (int, error) {
+func (c r32) exit(ctx context.Context, question string) (int, error) {
 	a, err := c.b.run.run(ctx, question)
 	if errors.Is(err, ErrUnknownCommand) {
 		return exitUsage, nil
@@ -140,7 +134,7 @@ func next(d Dump, st backends.State) backends.Slot {
 }
 
 // readRoots adds what the separate view of the root file systems says: a slot that either view calls unbootable is.
-func (c *r32) readRoots(ctx context.Context, st *backends.State) error {
+func (c r32) readRoots(ctx context.Context, st *backends.State) error {
 	d, err := c.b.dump(ctx, rootfs)
 	if err != nil {
 		return err
@@ -179,7 +173,7 @@ func isBootable(st backends.State, s backends.Slot) bool {
 }
 
 // reread is the state after a change.
-func (c *r32) reread(ctx context.Context) (backends.State, Dump, error) {
+func (c r32) reread(ctx context.Context) (backends.State, Dump, error) {
 	d, err := c.b.dump(ctx, bootloader)
 	if err != nil {
 		return backends.State{}, d, err

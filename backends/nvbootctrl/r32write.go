@@ -20,7 +20,7 @@ import (
 // two boots the other slot, which Control has judged to be whole before it asked; asked again instead, it stays selected,
 // because that cannot be told from a switch that was ordered. The last step confirms the running slot again, because
 // set-active-boot-slot takes that back and MB1 would count its boots.
-func (c *r32) markBootable(ctx context.Context, st backends.State, s backends.Slot) error {
+func (c r32) markBootable(ctx context.Context, st backends.State, s backends.Slot) error {
 	bootable := isBootable(st, s)
 	if s != st.Current {
 		if bootable {
@@ -50,7 +50,7 @@ func (c *r32) markBootable(ctx context.Context, st backends.State, s backends.Sl
 }
 
 // refillOther goes back to the running slot after the other one was selected, unless that one was to boot next anyway.
-func (c *r32) refillOther(ctx context.Context, st backends.State, s backends.Slot) error {
+func (c r32) refillOther(ctx context.Context, st backends.State, s backends.Slot) error {
 	if st.NextPending {
 		return nil
 	}
@@ -71,12 +71,12 @@ func (c *r32) refillOther(ctx context.Context, st backends.State, s backends.Slo
 }
 
 // choose makes a slot the active one. Nothing is read back.
-func (c *r32) choose(ctx context.Context, s backends.Slot) error {
+func (c r32) choose(ctx context.Context, s backends.Slot) error {
 	return c.both(ctx, "set-active-boot-slot", index(s))
 }
 
 // both runs a command for the boot chain, and for the root file systems where they are separate.
-func (c *r32) both(ctx context.Context, args ...string) error {
+func (c r32) both(ctx context.Context, args ...string) error {
 	if err := c.b.run.change(ctx, args...); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (c *r32) both(ctx context.Context, args ...string) error {
 }
 
 // confirm says that the running slot booted well, and reads that back.
-func (c *r32) confirm(ctx context.Context, s backends.Slot) error {
+func (c r32) confirm(ctx context.Context, s backends.Slot) error {
 	if err := c.both(ctx, "mark-boot-successful"); err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func (c *r32) confirm(ctx context.Context, s backends.Slot) error {
 }
 
 // markUnbootable takes a slot's priority and retries, in both views where they are separate.
-func (c *r32) markUnbootable(ctx context.Context, st backends.State, s backends.Slot) error {
+func (c r32) markUnbootable(ctx context.Context, st backends.State, s backends.Slot) error {
 	if have := st.Slots[s]; !isBootable(st, s) && have.Retries != nil && *have.Retries == 0 {
 		return nil
 	}
@@ -126,10 +126,10 @@ func (c *r32) markUnbootable(ctx context.Context, st backends.State, s backends.
 }
 
 // clearTrial does nothing: SMD keeps no result of a switch.
-func (c *r32) clearTrial(context.Context) error { return nil }
+func (c r32) clearTrial(context.Context) error { return nil }
 
 // setNext selects a slot. One that is selected already, with all retries, is left alone.
-func (c *r32) setNext(ctx context.Context, st backends.State, s backends.Slot) error {
+func (c r32) setNext(ctx context.Context, st backends.State, s backends.Slot) error {
 	if s == st.Current {
 		if !st.NextPending {
 			return nil
@@ -152,7 +152,7 @@ func (c *r32) setNext(ctx context.Context, st backends.State, s backends.Slot) e
 }
 
 // selected returns why a slot does not boot next, nil if it does in every view.
-func (c *r32) selected(ctx context.Context, s backends.Slot) (not, err error) {
+func (c r32) selected(ctx context.Context, s backends.Slot) (not, err error) {
 	after, d, err := c.reread(ctx)
 	if err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func refusedSelection(s backends.Slot, view string) error {
 }
 
 // cancelNext selects the running slot again, and confirms it, because selecting takes that back.
-func (c *r32) cancelNext(ctx context.Context, st backends.State) error {
+func (c r32) cancelNext(ctx context.Context, st backends.State) error {
 	if err := c.choose(ctx, st.Current); err != nil {
 		return err
 	}
