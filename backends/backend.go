@@ -38,6 +38,9 @@ type State struct {
 	// Unmarkable is why no slot can be marked unbootable, nil if it can: the journal's marks then stand alone, and the
 	// firmware may fall back into a half-written slot.
 	Unmarkable error
+	// Separate says that chain and root file system are selected by two commands, one after the other (L4T R32 without unified
+	// redundancy): a power cut between them parts the two.
+	Separate bool
 	// RetriesWritable says whether retry counts can be set.
 	RetriesWritable bool
 	Slots           map[Slot]SlotState

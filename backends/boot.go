@@ -102,7 +102,9 @@ func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
 	if judgeErr != nil && !s.exhausted() {
 		return b, judgeErr
 	}
-	err = s.verify(ctx, &b)
+	if err = s.verify(ctx, &b); err == nil && b.Committed {
+		err = s.rejoin(ctx, &b)
+	}
 	b.describe(s.journal.doc.Update)
 	if err != nil {
 		return b, err

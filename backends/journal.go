@@ -49,6 +49,8 @@ type journal struct {
 type document struct {
 	marksDocument
 	Update *Update `json:"update,omitempty"`
+	// Rejoins counts reboots, one after the other, that were to bring a chain and its root file system together again.
+	Rejoins int `json:"rejoins,omitempty"`
 }
 
 // openJournal finds and reads the journal. It always answers; what is wrong is in refused, problem and marksAt.

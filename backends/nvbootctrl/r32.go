@@ -42,7 +42,7 @@ func (c r32) read(ctx context.Context, d Dump) (backends.State, error) {
 	if err != nil {
 		return st, err
 	}
-	st.RootCurrent = root
+	st.RootCurrent, st.Separate = root, separate
 	for i, s := range backends.Slots {
 		st.Slots[s] = backends.SlotState{Status: status(d.Slots[i].bootable()), Retries: d.Slots[i].Retry}
 	}

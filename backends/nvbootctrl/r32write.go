@@ -131,7 +131,7 @@ func (c r32) clearTrial(context.Context) error { return nil }
 // setNext selects a slot. One that is selected already, with all retries, is left alone.
 func (c r32) setNext(ctx context.Context, st backends.State, s backends.Slot) error {
 	if s == st.Current {
-		if !st.NextPending {
+		if apart := st.Separate && st.RootCurrent != s; !st.NextPending && !apart {
 			return nil
 		}
 		return c.cancelNext(ctx, st)
