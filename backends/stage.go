@@ -75,7 +75,8 @@ func (s *session) openFirmware(ctx context.Context, r io.Reader) (Candidate, Sta
 		return nil, Stage{}, err
 	}
 	target, v := s.obs.state.Current.Other(), candidate.Version()
-	return candidate, Stage{Version: v, Target: target, Skipped: s.holds(target, v), Warnings: candidate.Warnings()}, nil
+	_, direct := candidate.(Writer) // which compares, and whose interrupted update has to end in a switch when it is repeated
+	return candidate, Stage{Version: v, Target: target, Skipped: !direct && s.holds(target, v), Warnings: candidate.Warnings()}, nil
 }
 
 // holds says whether a chain provably has a version: the firmware says so, and the journal calls it whole. Unknown or

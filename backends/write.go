@@ -38,8 +38,9 @@ func (s *session) receiveAndWrite(ctx context.Context, w Writer, u *Update) erro
 	if u.Firmware.Version == 0 {
 		u.Firmware.Version = w.Version()
 	}
-	if received.Nothing {
-		u.Firmware.Skipped = true // also for a dirty chain: every byte was compared
+	if received.Nothing { // also for a dirty chain: every byte was compared
+		running := s.firmwareOf(u.Target.Other())
+		u.Firmware.Skipped = running != nil && *running == u.Firmware.Version // else the switch to it is what is left to do
 		s.journal.setFirmware(u.Target, Whole)
 		return nil
 	}
@@ -148,7 +149,14 @@ func (s *session) restoreWritten(ctx context.Context) error {
 		s.obs.state.Current == u.Target || s.obs.state.pinned() || s.obs.state.withoutFallback() {
 		return nil
 	}
-	return s.backend.MarkBootable(ctx, u.Target)
+	if err := s.backend.MarkBootable(ctx, u.Target); err != nil {
+		return err
+	}
+	state, err := s.backend.Read(ctx) // the next update starts from what is so now
+	if err == nil {
+		s.obs.state = state
+	}
+	return err
 }
 
 // firmwareOf is the version of a slot's firmware, nil where it is not known. What was written in this boot the firmware itself tells

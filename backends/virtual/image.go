@@ -143,6 +143,10 @@ func judge(name string, raw []byte) (capsule.Version, error) {
 	if own := string(bytes.TrimRight(raw[24:64], "\x00")); own != name {
 		return version, fmt.Errorf("it is an image of %s", own)
 	}
+	// A partition is larger than its image; what lies behind is erased flash.
+	if size >= 0 && size < len(raw)-imageHeader && len(bytes.Trim(raw[imageHeader+size:], "\xff")) == 0 {
+		raw = raw[:imageHeader+size]
+	}
 	if size != len(raw)-imageHeader {
 		return version, fmt.Errorf("it has %d bytes, its header says %d", len(raw)-imageHeader, size)
 	}
