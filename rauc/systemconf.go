@@ -106,7 +106,7 @@ func (c SystemConf) Render() (string, error) {
 		w.group("slot." + firmwareClass + "." + strconv.Itoa(i))
 		if i == 0 {
 			w.comment("The slots' boot firmware. RAUC has no slot type for it and is not to write it: the hook of a bundle's image " +
-				"(hooks=install) stages a capsule, and the firmware writes its flash at the next boot. device= must exist; it is a folder, so " +
+				"(hooks=install) stages a capsule, which the firmware writes into its flash at the next boot; on JetPack 4 it has a BUP written. device= must exist; it is a folder, so " +
 				"that an image without the hook fails loudly. Never name /dev/mtd0 here: that is the whole flash, both chains and UEFI's variables.")
 		}
 		w.set("device", firmwareDevices[i])
