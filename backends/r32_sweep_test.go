@@ -219,4 +219,4 @@ func TestR32PowerCutSweep(t *testing.T) {
 }
 
 // r32Minimum is a little below what there were when this was written.
-const r32Minimum = 100
+const r32Minimum = 1750

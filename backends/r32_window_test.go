@@ -54,7 +54,9 @@ func TestR32CutBeforeTheEnginesSwitchIsTakenBack(t *testing.T) {
 			if !strings.Contains(strings.Join(trace, "\n"), "userspace on slot B") {
 				t.Errorf("B did not run: %q", trace)
 			}
-			t.Log(d.mark(backends.A), d.mark(backends.B), d.slot(backends.A), d.slot(backends.B), b.State, b.Message)
+			if tt.slot == backends.A && (d.mark(backends.B) != "dirty" || !d.isUnbootable(backends.B)) {
+				t.Errorf("B is %q in the journal, %s in the metadata", d.mark(backends.B), d.slot(backends.B))
+			}
 			ruleMust(t, d.again())
 			// If the kernels die there, MB1 goes back by itself: the old slot stays a way back throughout.
 			for i := 1; i <= 7; i++ {
