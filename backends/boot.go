@@ -160,6 +160,9 @@ func (s *session) verify(ctx context.Context, b *Boot) error {
 	if s.tornRuns() {
 		return s.leaveTorn(ctx, b)
 	}
+	if s.unaskedRuns(u) {
+		return s.leaveUnasked(ctx, b)
+	}
 	if s.orderedAway() {
 		b.Message = fmt.Sprintf("slot %s was marked bad while it ran; slot %s boots next", s.obs.state.Current, s.obs.state.Current.Other())
 		return nil

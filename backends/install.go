@@ -34,6 +34,8 @@ func (s *session) ours(next Slot) bool {
 		return true // slot metadata names the other slot at once where the running one was marked bad
 	case u == nil:
 		return false
+	case s.writersSwitch(next):
+		return true
 	case u.State == RolledBack && s.obs.state.Current == u.Target:
 		return next == u.Target.Other()
 	}
@@ -179,6 +181,8 @@ func (s *session) failUpdate(ctx context.Context, cause error) {
 	if errors.Is(cause, device.ErrPowerCut) {
 		return
 	}
+	ctx, cancel := cleanUp(ctx)
+	defer cancel()
 	if err := s.giveUp(ctx, cause.Error()); err != nil {
 		s.log.WithError(err).Error("cannot record the failed update")
 	}
@@ -195,6 +199,9 @@ func (c *Control) Abort(ctx context.Context) error {
 		return fail.New(fail.Busy, "cannot abort: slot %s runs on trial", s.obs.state.Current).Then("run `tegra-bootctl rollback`")
 	}
 	if !s.journal.doc.Update.inFlight() {
+		if err := s.takeBackWriter(ctx); err != nil {
+			return err
+		}
 		return s.stager.DiscardIncomplete(ctx)
 	}
 	return s.giveUp(ctx, "aborted")
@@ -217,6 +224,7 @@ func (c *Control) Confirm(ctx context.Context, id, part string) error {
 			return fail.New(fail.Unavailable, "cannot confirm firmware: none is staged")
 		}
 		u.Firmware.Confirmed = true
+		return s.trustWritten(ctx)
 	} else {
 		if u.Images[part] == nil || !u.Images[part].Written {
 			return fail.New(fail.Unavailable, "cannot confirm %s: it was not written", part)

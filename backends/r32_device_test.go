@@ -173,6 +173,9 @@ func (d *r32Device) program(ctx context.Context, m *device.Machine, c device.Com
 	if d.watch != nil {
 		d.watch(call)
 	}
+	if err := ctx.Err(); err != nil {
+		return device.Result{ExitCode: -1}, fmt.Errorf("cannot run %s: %w", c.Path, err)
+	}
 	at, opts := len(d.calls), d.programs
 	d.calls, d.marks = append(d.calls, call), append(d.marks, d.fault.Count())
 	if d.fails != nil && strings.HasPrefix(call, "nvbootctrl") {

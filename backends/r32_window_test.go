@@ -36,7 +36,7 @@ func TestR32CutBeforeTheEnginesSwitchIsTakenBack(t *testing.T) {
 		prepare []r32Verb
 		slot    backends.Slot // ends up there, committed
 	}{
-		"the root file system is whole":             {nil, backends.B},
+		"the root file system is whole":             {nil, backends.A},
 		"it came with the update, not activated":    {[]r32Verb{r32Install("u", "APP", "one")}, backends.A},
 		"it is half written from an earlier update": {[]r32Verb{torn}, backends.A},
 	} {

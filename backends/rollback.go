@@ -146,6 +146,25 @@ func (s *session) tornRuns() bool {
 	return s.journal.mark(s.obs.state.expectedRoot(s.obs.state.Current)).Rootfs == Torn
 }
 
+// unaskedRuns says that the slot of an update runs that wrote its firmware and was never activated: nv_update_engine selects what it
+// wrote, and the power went before that was taken back. Nobody judged the chain, and no health check was to run.
+func (s *session) unaskedRuns(u *Update) bool {
+	current := s.obs.state.Current
+	unjudged := u != nil && u.Firmware != nil && u.Firmware.Direct && u.Target == current && s.journal.mark(current).Firmware == Dirty
+	return unjudged && u.State == Failed && u.ActivatedIn == "" && !s.obs.state.withoutFallback() && s.refuseFallback(current.Other()) == nil
+}
+
+// leaveUnasked goes back from such a slot.
+func (s *session) leaveUnasked(ctx context.Context, b *Boot) error {
+	own, other := s.obs.state.Current, s.obs.state.Current.Other()
+	b.Message = fmt.Sprintf("slot %s runs although nobody activated it", own)
+	if err := s.refuseForeignSwitchOf(other); err != nil {
+		return err
+	}
+	b.Reboot = true
+	return s.leave(ctx, own, other)
+}
+
 // leaveTorn goes back from a slot that was never to run. It is not accepted, whatever its userspace seems to do.
 func (s *session) leaveTorn(ctx context.Context, b *Boot) error {
 	own, other := s.obs.state.Current, s.obs.state.Current.Other()

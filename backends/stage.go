@@ -76,6 +76,11 @@ func (s *session) openFirmware(ctx context.Context, r io.Reader) (Candidate, Sta
 	}
 	target, v := s.obs.state.Current.Other(), candidate.Version()
 	_, direct := candidate.(Writer) // which compares, and whose interrupted update has to end in a switch when it is repeated
+	if direct {
+		if err := s.refuseOlder(v); err != nil {
+			return nil, Stage{}, err
+		}
+	}
 	return candidate, Stage{Version: v, Target: target, Skipped: !direct && s.holds(target, v), Warnings: candidate.Warnings()}, nil
 }
 
@@ -124,7 +129,7 @@ func (s *session) stage(ctx context.Context, id string, candidate Candidate, ski
 	}
 	u.Firmware.Complete, u.Firmware.Confirmed = true, !unconfirmed
 	u.settle()
-	return s.journal.save(false)
+	return s.trustWritten(ctx)
 }
 
 // rootUsable says why a slot's root file system must not be booted as it is; nil if it may.

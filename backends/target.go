@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
@@ -31,8 +32,10 @@ func (s *session) refuseTarget(ctx context.Context, target Slot, a *Activation) 
 		a.Firmware = u.firmwareVersion()
 		return s.refuseCapsule(ctx, u)
 	}
-	if s.firmwareOf(target) == nil || s.firmwareOf(state.Current) == nil {
-		a.Warnings = append(a.Warnings, fmt.Sprintf("the firmware version of slot %s is not known", target))
+	for _, slot := range []Slot{target, state.Current} {
+		if s.firmwareOf(slot) == nil && s.stager.Method() != ByEngine { // L4T R32 tells no version of any chain
+			a.Warnings = append(a.Warnings, fmt.Sprintf("the firmware version of slot %s is not known", slot))
+		}
 	}
 	if err := s.refuseChain(target); err != nil {
 		return fail.New(fail.Unavailable, "cannot activate slot %s: %w", target, err)
@@ -51,6 +54,17 @@ func (s *session) refuseChain(target Slot) error {
 			Then("add the capsule to this update, or set allow_older_chain in [firmware]")
 	}
 	return nil
+}
+
+// refuseOlder says why firmware must not be written into the target: Activate would refuse it afterwards (refuseChain), and the chain
+// that was there would be gone. 0 is a version that is not known.
+func (s *session) refuseOlder(v capsule.Version) error {
+	running := s.firmwareOf(s.obs.state.Current)
+	if v == 0 || running == nil || v >= *running || s.opts.AllowOlderChain {
+		return nil
+	}
+	return fail.New(fail.Unavailable, "cannot write firmware %s: it is older than the running %s", v, running).
+		Then("install %s or newer, or set allow_older_chain in [firmware]", running)
 }
 
 // refuseCapsule checks the staged capsule once more: time has passed, and the ESP is a FAT file system that anyone can write to.

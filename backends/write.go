@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"time"
 
 	"github.com/tegra-ota/tegra-ota/formats/capsule"
 	"github.com/tegra-ota/tegra-ota/internal/device"
@@ -20,10 +21,20 @@ func (s *session) writeFirmware(ctx context.Context, w Writer) error {
 	if errors.Is(err, device.ErrPowerCut) {
 		return err
 	}
+	ctx, cancel := cleanUp(ctx)
+	defer cancel()
 	if discardErr := w.Discard(ctx); err == nil && discardErr != nil {
 		s.log.WithError(discardErr).Warn("the firmware was written, and its payload is still kept")
 	}
 	return err
+}
+
+// cleanUpTime is for taking back what an interrupted verb leaves: a dozen calls of nvbootctrl, and files.
+const cleanUpTime = 30 * time.Second
+
+// cleanUp is time of its own: the caller's may have ended, by a signal or a limit, and what must not stay is taken back all the same.
+func cleanUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), cleanUpTime)
 }
 
 func (s *session) receiveAndWrite(ctx context.Context, w Writer, u *Update) error {
@@ -38,10 +49,12 @@ func (s *session) receiveAndWrite(ctx context.Context, w Writer, u *Update) erro
 	if u.Firmware.Version == 0 {
 		u.Firmware.Version = w.Version()
 	}
+	if err := s.refuseOlder(u.Firmware.Version); err != nil { // some payloads tell their version in the end only
+		return err
+	}
 	if received.Nothing { // also for a dirty chain: every byte was compared
 		running := s.firmwareOf(u.Target.Other())
 		u.Firmware.Skipped = running != nil && *running == u.Firmware.Version // else the switch to it is what is left to do
-		s.journal.setFirmware(u.Target, Whole)
 		return nil
 	}
 	if err := s.markDirty(ctx, u); err != nil {
@@ -51,11 +64,21 @@ func (s *session) receiveAndWrite(ctx context.Context, w Writer, u *Update) erro
 	for _, note := range written.Notes {
 		s.log.Info(note)
 	}
-	if stayErr := s.stayActive(ctx, err); stayErr != nil {
-		return stayErr
+	return s.stayActive(ctx, err)
+}
+
+// trustWritten calls a chain whole that install wrote or compared, once the updater's verdict on its input is known as well. It is
+// saved together with that. A slot that was kept from booting for the chain alone, and that nothing will activate, is a way back again.
+func (s *session) trustWritten(ctx context.Context) error {
+	u := s.journal.doc.Update
+	if u.Firmware == nil || !u.Firmware.Direct || !u.Firmware.Complete || !u.Firmware.Confirmed {
+		return s.journal.save(false)
 	}
-	s.journal.setFirmware(u.Target, Whole) // saved together with the update's being complete
-	return nil
+	s.journal.setFirmware(u.Target, Whole)
+	if err := s.journal.save(true); err != nil || !u.Firmware.Skipped || u.Firmware.MarkBefore != Dirty {
+		return err
+	}
+	return s.reviveWritten(ctx)
 }
 
 // markDirty comes before the first byte of the chain changes. That the root file system is usable is written down while the
@@ -82,6 +105,8 @@ func (s *session) stayActive(ctx context.Context, cause error) error {
 	if errors.Is(cause, device.ErrPowerCut) {
 		return cause
 	}
+	ctx, cancel := cleanUp(ctx)
+	defer cancel()
 	err := s.reselect(ctx)
 	if err != nil && !errors.Is(err, device.ErrPowerCut) {
 		// One call of nvbootctrl that fails must not leave a slot selected that nobody activated.
@@ -139,12 +164,46 @@ func (s *session) clearPayload(u *Update) error {
 // as what is in it is whole, and it is a way back as it was before.
 func (s *session) restoreWritten(ctx context.Context) error {
 	u := s.journal.doc.Update
-	mark := s.journal.mark(u.Target)
 	if err := s.clearPayload(u); err != nil {
 		return err
 	}
+	if err := s.takeBackWriter(ctx); err != nil {
+		return err
+	}
+	return s.reviveWritten(ctx)
+}
+
+// takeBackWriter cancels a switch that a Writer asked for and no Activate: nv_update_engine's, when its caller was killed before it could
+// take it back.
+func (s *session) takeBackWriter(ctx context.Context) error {
+	if !s.writersSwitch(s.obs.state.Next) {
+		return nil
+	}
+	if err := s.backend.CancelNext(ctx); err != nil {
+		return err
+	}
+	if s.journal.mark(s.journal.doc.Update.Target).Firmware != Dirty {
+		return nil
+	}
+	return s.keepFromFallback(ctx)
+}
+
+// writersSwitch says that a pending switch is a Writer's: into the slot that an update wrote and has not activated. Of an update that
+// failed the chain is half written, and nobody else asks for that.
+func (s *session) writersSwitch(next Slot) bool {
+	u := s.journal.doc.Update
+	if u == nil || u.Firmware == nil || !u.Firmware.Direct || next != u.Target || next == s.obs.state.Current {
+		return false
+	}
+	return u.State == Installing || u.State == StagedAll || u.State == Failed && s.journal.mark(next).Firmware == Dirty
+}
+
+// reviveWritten gives a slot its status back whose firmware is whole, where its root file system is, too.
+func (s *session) reviveWritten(ctx context.Context) error {
+	u := s.journal.doc.Update
+	mark := s.journal.mark(u.Target)
 	whole := mark.Rootfs == Whole && mark.Firmware == Whole && !mark.Bad
-	direct := u.inFlight() && u.Firmware != nil && u.Firmware.Direct
+	direct := u.Firmware != nil && u.Firmware.Direct
 	if !direct || !whole || !u.RootUsable || len(u.Images) > 0 || u.Outside != nil ||
 		s.obs.state.Current == u.Target || s.obs.state.pinned() || s.obs.state.withoutFallback() {
 		return nil

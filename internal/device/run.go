@@ -41,6 +41,9 @@ func (m *Machine) Run(ctx context.Context, c Command) (Result, error) {
 		defer cancel()
 	}
 	if p := m.programs[c.Path]; p != nil {
+		if err := ctx.Err(); err != nil { // as an executable would not even start
+			return Result{ExitCode: -1}, fmt.Errorf("cannot run %s: %w", c.Path, err)
+		}
 		return p(ctx, m, c)
 	}
 	cmd := exec.CommandContext(ctx, m.Path(c.Path), c.Args...)
