@@ -88,7 +88,7 @@ func (s *session) undoActivation(ctx context.Context) {
 		s.obs.state = state
 	}
 	err := s.takeBack(ctx)
-	if u := s.journal.doc.Update; err == nil && u != nil && len(u.Images) > 0 && !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
+	if u := s.journal.doc.Update; err == nil && u != nil && len(u.Images) > 0 && s.obs.state.marked() {
 		err = s.backend.MarkUnbootable(ctx, u.Target)
 	}
 	if err != nil {
@@ -149,7 +149,7 @@ func (s *session) activate(ctx context.Context, target Slot, a *Activation) erro
 		return err
 	}
 	u := s.journal.doc.Update
-	if !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
+	if s.obs.state.marked() {
 		if err := s.backend.MarkBootable(ctx, target); err != nil {
 			return err
 		}

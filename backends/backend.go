@@ -38,6 +38,9 @@ type State struct {
 	// Unmarkable is why no slot can be marked unbootable, nil if it can: the journal's marks then stand alone, and the
 	// firmware may fall back into a half-written slot.
 	Unmarkable error
+	// MarksChains says that status and retries are the chains', as the slot metadata of L4T R32 has them; else they are the root file
+	// systems', and pinned ones (Redundancy 0) mean nothing for a switch.
+	MarksChains bool
 	// Separate says that chain and root file system are selected by two commands, one after the other (L4T R32 without unified
 	// redundancy): a power cut between them parts the two.
 	Separate bool

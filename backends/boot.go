@@ -61,7 +61,7 @@ func (s *session) count() (int, error) {
 		u.Returns++
 	}
 	// Activate had set the status to normal, and this is the first time we look: an 0xFF now is the launcher's.
-	if st := s.obs.state.Slots[u.Target].Status; first && s.obs.state.Current != u.Target && st != nil && *st == StatusUnbootable && !s.obs.state.pinned() {
+	if st := s.obs.state.Slots[u.Target].Status; first && s.obs.state.Current != u.Target && st != nil && *st == StatusUnbootable && s.obs.state.marked() {
 		u.TargetGaveUp = true
 	}
 	if s.obs.state.Current == u.Target {

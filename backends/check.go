@@ -180,7 +180,7 @@ func (s *session) checkSwitch(f *findings) {
 
 func (s *session) checkSlots(f *findings) {
 	current, other := s.obs.state.Current, s.obs.state.Current.Other()
-	if r := s.obs.state.Slots[s.obs.state.expectedRoot(current)].Retries; r != nil && *r <= 1 && !s.obs.state.withoutFallback() && !s.leaving() {
+	if r := s.obs.state.Slots[s.obs.state.markedRunning()].Retries; r != nil && *r <= 1 && !s.obs.state.withoutFallback() && !s.leaving() {
 		f.warn("retries", "run `tegra-bootctl commit` if this slot is good", "slot %s has %d boots left before the firmware falls back", current, *r)
 	}
 	if s.tornRuns() && s.refuseTornRuns() == nil {

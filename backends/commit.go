@@ -155,7 +155,7 @@ func (s *session) refill(ctx context.Context) error {
 			Of(ErrNotBootable).Then("run `tegra-bootctl activate %s` and reboot", s.obs.state.Current.Other())
 	}
 	if !s.obs.state.withoutFallback() {
-		if err := s.backend.MarkBootable(ctx, s.obs.state.expectedRoot(s.obs.state.Current)); err != nil {
+		if err := s.backend.MarkBootable(ctx, s.obs.state.markedRunning()); err != nil {
 			return err
 		}
 	}

@@ -164,6 +164,17 @@ func (s State) pinned() bool { return s.Redundancy != nil && *s.Redundancy == 0 
 // withoutFallback says that the firmware neither counts retries nor falls back, or cannot be told which slot is no way back.
 func (s State) withoutFallback() bool { return s.Redundancy == nil || s.Unmarkable != nil }
 
+// marked says that the firmware heeds the marks of a slot that is switched to.
+func (s State) marked() bool { return !s.withoutFallback() && (!s.pinned() || s.MarksChains) }
+
+// markedRunning is the slot whose marks are the running system's.
+func (s State) markedRunning() Slot {
+	if s.MarksChains {
+		return s.Current
+	}
+	return s.expectedRoot(s.Current)
+}
+
 // expectedRoot is whose root file system belongs to a running chain.
 func (s State) expectedRoot(chain Slot) Slot {
 	if s.pinned() {

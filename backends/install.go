@@ -63,7 +63,11 @@ func (s *session) refuseTrial() error {
 
 func (s *session) refuseRedundancy(slotImage bool) error {
 	if s.obs.state.pinned() && slotImage {
-		return fail.New(fail.Unavailable, "cannot use slot B's root file system: RootfsRedundancyLevel is 0, the firmware always boots slot A's").
+		why := "RootfsRedundancyLevel is 0"
+		if s.obs.state.MarksChains {
+			why = "the slot metadata makes only the boot chain redundant"
+		}
+		return fail.New(fail.Unavailable, "cannot use slot B's root file system: %s, the firmware always boots slot A's", why).
 			Then("flash the device with ROOTFS_AB=1; a running system cannot change it")
 	}
 	if err := s.obs.state.Unmarkable; err != nil && !s.opts.AllowWithoutFallback {

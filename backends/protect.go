@@ -18,7 +18,7 @@ func (s *session) protectFromDirty(ctx context.Context, v Verdict) error {
 
 // keepFromFallback makes the slot that does not run unbootable, where the firmware knows such a thing.
 func (s *session) keepFromFallback(ctx context.Context) error {
-	if s.obs.state.pinned() || s.obs.state.withoutFallback() {
+	if !s.obs.state.marked() {
 		return nil
 	}
 	return s.markOtherUnbootable(ctx)

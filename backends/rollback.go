@@ -112,7 +112,7 @@ func (s *session) verifyDisplaced(ctx context.Context, b *Boot) error {
 
 // leave makes the other slot boot next and the own one unbootable, in an order that leaves one of them bootable wherever it is cut.
 func (s *session) leave(ctx context.Context, own, other Slot) error {
-	marks := !s.obs.state.pinned() && !s.obs.state.withoutFallback()
+	marks := s.obs.state.marked()
 	if marks {
 		if err := s.backend.MarkBootable(ctx, other); err != nil {
 			return err
@@ -207,7 +207,7 @@ func (s *session) refuseFallback(other Slot) error {
 
 // finishRollback completes a roll-back that was cut after the switch was asked for.
 func (s *session) finishRollback(ctx context.Context, u *Update) error {
-	if !s.obs.state.pinned() && !s.obs.state.withoutFallback() {
+	if s.obs.state.marked() {
 		if err := s.markOtherUnbootable(ctx); err != nil {
 			return err
 		}

@@ -85,7 +85,7 @@ func (s *session) trustWritten(ctx context.Context) error {
 // firmware's status still says so: the status is taken away until the slot is activated.
 func (s *session) markDirty(ctx context.Context, u *Update) error {
 	if !s.obs.state.withoutFallback() {
-		if err := s.backend.MarkBootable(ctx, s.obs.state.expectedRoot(s.obs.state.Current)); err != nil {
+		if err := s.backend.MarkBootable(ctx, s.obs.state.markedRunning()); err != nil {
 			return fail.New(fail.IO, "%w (the running slot %s must be bootable before the other is marked, so nothing was written)", err, s.obs.state.Current)
 		}
 	}
@@ -205,7 +205,7 @@ func (s *session) reviveWritten(ctx context.Context) error {
 	whole := mark.Rootfs == Whole && mark.Firmware == Whole && !mark.Bad
 	direct := u.Firmware != nil && u.Firmware.Direct
 	if !direct || !whole || !u.RootUsable || len(u.Images) > 0 || u.Outside != nil ||
-		s.obs.state.Current == u.Target || s.obs.state.pinned() || s.obs.state.withoutFallback() {
+		s.obs.state.Current == u.Target || !s.obs.state.marked() {
 		return nil
 	}
 	if err := s.backend.MarkBootable(ctx, u.Target); err != nil {

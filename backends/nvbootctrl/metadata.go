@@ -31,7 +31,8 @@ func (b *Backend) readMetadata() (backends.State, error) {
 		Current: backends.SlotAt(uint32(running)), Redundancy: new(uint32), RetryMax: retryMaxR32,
 		Slots: map[backends.Slot]backends.SlotState{}, Spec: board["TNSPEC"], Compat: board["COMPATIBLE_SPEC"],
 	}
-	*st.Redundancy = 1
+	features := int(meta.Flags)
+	*st.Redundancy, st.MarksChains = redundancyOf(&features), true
 	for i, s := range backends.Slots {
 		retries := int(meta.Slots[i].Retry)
 		st.Slots[s] = backends.SlotState{Status: status(meta.Slots[i].Bootable()), Retries: &retries}

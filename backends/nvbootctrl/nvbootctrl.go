@@ -67,7 +67,7 @@ func (b *Backend) read(ctx context.Context) (backends.State, control, error) {
 		}
 		return backends.State{}, nil, err
 	case err == nil && d.Magic != nil:
-		c := r32{b}
+		c := r32{b, d.Features}
 		st, err := c.read(ctx, d)
 		return st, c, err
 	case err == nil:

@@ -27,6 +27,7 @@ type SlotDump struct {
 // Dump is what dump-slots-info prints, in any dialect from R32 to R39 and of either view.
 type Dump struct {
 	Magic         *uint32 // R32: the slot metadata's (0x43424e00); its presence tells the dialect of R32
+	Features      *int    // R32: what the slot metadata makes redundant (smd.Flags)
 	Version       string  // R35 and later: the firmware's release, "36.4.0"; "0.0.0" where it knows none
 	CapsuleStatus *int    // late R35 on: 0 none, 1 success, 2 the new firmware did not boot, 3 failed; reported to be unreliable
 	Current       backends.Slot
@@ -100,9 +101,18 @@ func (p *parser) field(key, value string) (err error) {
 	case "capsule update status":
 		p.CapsuleStatus, err = number(key, value)
 	case "version": // R32 divides the rest of its first line by blanks
+		if _, n, ok := strings.Cut(value, "features:"); ok {
+			if words := strings.Fields(n); len(words) > 0 {
+				if p.Features, err = number("features", words[0]); err != nil {
+					return err
+				}
+			}
+		}
 		if _, n, ok := strings.Cut(value, "num_slots:"); ok {
 			return p.field("num_slots", strings.TrimSpace(n))
 		}
+	case "features":
+		p.Features, err = number(key, value)
 	case "num_slots":
 		n, err := number(key, value)
 		if err != nil {

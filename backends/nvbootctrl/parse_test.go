@@ -40,8 +40,8 @@ func TestParse(t *testing.T) {
 		name, text string
 		want       nvbootctrl.Dump
 	}{
-		{"R32.3", r32Old, nvbootctrl.Dump{Magic: magic, Slots: r32Slots}},
-		{"later R32", r32New, nvbootctrl.Dump{Magic: magic, Current: backends.A, Active: backends.A, Slots: r32Slots}},
+		{"R32.3", r32Old, nvbootctrl.Dump{Magic: magic, Features: ptr(3), Slots: r32Slots}},
+		{"later R32", r32New, nvbootctrl.Dump{Magic: magic, Features: ptr(3), Current: backends.A, Active: backends.A, Slots: r32Slots}},
 		{"early R35", r35Early, nvbootctrl.Dump{Version: "35.2.1", Current: backends.A, Active: backends.A, Slots: [2]nvbootctrl.SlotDump{{Status: normal}, {Status: normal}}}},
 		{"R36", r36, nvbootctrl.Dump{Version: "36.4.0", CapsuleStatus: ptr(1), Current: backends.B, Active: backends.A,
 			Slots: [2]nvbootctrl.SlotDump{{Status: normal}, {Status: unbootable}}}},

@@ -7,6 +7,7 @@ import (
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/internal/chip"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
+	"github.com/tegra-ota/tegra-ota/internal/smd"
 )
 
 // retryMaxR32 is what a selected slot gets in SMD (tegra-boot-tools smd.c).
@@ -15,20 +16,24 @@ const retryMaxR32 = 7
 // Exit codes of is-unified-enabled (L4T R32.6.1 on) and is-rootfs-ab-enabled.
 const (
 	unifiedOn   = 0
-	unifiedRoot = 70 // root file systems alone, selected in a view of their own; 69: neither they nor the chains
+	unifiedNone = 69 // neither root file systems nor chains
+	unifiedRoot = 70 // root file systems alone, selected in a view of their own
 	rootfsOff   = 0
 	rootfsOnA   = 1
 	rootfsOnB   = 2
 )
 
 // r32 is boot control of R32: the slot metadata, in which MB1 counts down the retries of a slot that no boot was confirmed
-// of, and falls back. Its state is what the program prints; Redundancy is always 1: where NVIDIA's redundancy of root file
-// systems is off, ours follows the chain by the integrator's layout (APP, APP_b).
-type r32 struct{ b *Backend }
+// of, and falls back. Its state is what the program prints. Redundancy is 1 also where only NVIDIA's redundancy of
+// root file systems is off: the root file system then follows the chain by the integrator's layout (APP, APP_b).
+type r32 struct {
+	b        *Backend
+	features *int // of the slot metadata, as dumped
+}
 
 func (c r32) read(ctx context.Context, d Dump) (backends.State, error) {
 	st := backends.State{Slots: map[backends.Slot]backends.SlotState{}, RetryMax: retryMaxR32, RetriesWritable: true, Redundancy: new(uint32)}
-	*st.Redundancy = 1
+	*st.Redundancy, st.MarksChains = redundancyOf(d.Features), true
 	board := chip.BootControl(c.b.m)
 	st.Spec, st.Compat = board["TNSPEC"], board["COMPATIBLE_SPEC"]
 	var err error
@@ -53,6 +58,16 @@ func (c r32) read(ctx context.Context, d Dump) (backends.State, error) {
 	return st, nil
 }
 
+// redundancyOf is 0 where the slot metadata makes nothing redundant but the boot chain: cboot loads the same kernel and root file system
+// then, whichever chain runs (cboot of R32). Where features are not printed the layout is trusted.
+func redundancyOf(features *int) uint32 {
+	const loaded = smd.User | smd.Rootfs | smd.Unified
+	if features != nil && smd.Flags(*features)&loaded == 0 {
+		return 0
+	}
+	return 1
+}
+
 // roots says whether the root file systems are selected in a view of their own, and which one runs as far as is told.
 func (c r32) roots(ctx context.Context) (separate bool, running backends.Slot, err error) {
 	if separate, running, ok := c.b.told.roots(c.b.m); ok {
@@ -66,12 +81,19 @@ func (c r32) roots(ctx context.Context) (separate bool, running backends.Slot, e
 
 func (c r32) askRoots(ctx context.Context) (separate bool, running backends.Slot, err error) {
 	ab, err := c.exit(ctx, "is-rootfs-ab-enabled")
-	if err != nil {
-		return false, backends.None, err
+	unified := exitUsage
+	if err == nil {
+		unified, err = c.exit(ctx, "is-unified-enabled")
 	}
-	unified, err := c.exit(ctx, "is-unified-enabled")
 	if err != nil {
-		return false, backends.None, err
+		if c.features == nil || !errors.Is(err, ErrDevMem) && !errors.Is(err, ErrMemoryMap) {
+			return false, backends.None, err
+		}
+		// Their exit codes are not to be had without the registers; the dump was complete, and says the same.
+		ab, unified = rootfsOff, unifiedNone
+		if f := smd.Flags(*c.features); f&smd.Rootfs != 0 && f&smd.Unified == 0 {
+			unified = unifiedRoot
+		}
 	}
 	if unified == unifiedOn || unified == unifiedRoot || unified == exitUsage {
 		switch ab {

@@ -18,7 +18,7 @@ func TestReadR32(t *testing.T) {
 	for _, dialect := range r32Dialects {
 		m := machine(t, newFake(dialect))
 		want := backends.State{
-			Current: backends.A, Redundancy: ptr(uint32(1)), RetryMax: 7, RetriesWritable: true,
+			Current: backends.A, Redundancy: ptr(uint32(1)), RetryMax: 7, RetriesWritable: true, MarksChains: true,
 			Spec: "3668-100-0001--1-0-jetson-xavier-nx-devkit-mmcblk0p1", Compat: "3668-100---1--jetson-xavier-nx-devkit-",
 			Slots: map[backends.Slot]backends.SlotState{
 				backends.A: {Status: ptr(uint32(0)), Retries: ptr(7)}, backends.B: {Status: ptr(uint32(0)), Retries: ptr(7)},
