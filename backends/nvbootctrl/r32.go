@@ -81,19 +81,15 @@ func (c r32) roots(ctx context.Context) (separate bool, running backends.Slot, e
 
 func (c r32) askRoots(ctx context.Context) (separate bool, running backends.Slot, err error) {
 	ab, err := c.exit(ctx, "is-rootfs-ab-enabled")
-	unified := exitUsage
-	if err == nil {
-		unified, err = c.exit(ctx, "is-unified-enabled")
+	if c.silent(err) {
+		ab, err = rootfsOff, nil // which one runs, the view of the root file systems says
 	}
 	if err != nil {
-		if c.features == nil || !errors.Is(err, ErrDevMem) && !errors.Is(err, ErrMemoryMap) {
-			return false, backends.None, err
-		}
-		// Their exit codes are not to be had without the registers; the dump was complete, and says the same.
-		ab, unified = rootfsOff, unifiedNone
-		if f := smd.Flags(*c.features); f&smd.Rootfs != 0 && f&smd.Unified == 0 {
-			unified = unifiedRoot
-		}
+		return false, backends.None, err
+	}
+	unified, err := c.unified(ctx)
+	if err != nil {
+		return false, backends.None, err
 	}
 	if unified == unifiedOn || unified == unifiedRoot || unified == exitUsage {
 		switch ab {
@@ -113,6 +109,27 @@ func (c r32) askRoots(ctx context.Context) (separate bool, running backends.Slot
 		running, err = c.b.current(ctx, rootfs)
 	}
 	return separate, running, err
+}
+
+// unified is the answer of is-unified-enabled.
+func (c r32) unified(ctx context.Context) (int, error) {
+	answer, err := c.exit(ctx, "is-unified-enabled")
+	if !c.silent(err) {
+		return answer, err
+	}
+	switch f := smd.Flags(*c.features); {
+	case f&smd.Unified != 0:
+		return unifiedOn, nil
+	case f&smd.Rootfs != 0:
+		return unifiedRoot, nil
+	}
+	return unifiedNone, nil
+}
+
+// silent says that a question, whose answer is the exit code, got none for want of the registers, and that the dump, which was complete,
+// answers it as well.
+func (c r32) silent(err error) bool {
+	return c.features != nil && (errors.Is(err, ErrDevMem) || errors.Is(err, ErrMemoryMap))
 }
 
 // exit returns the exit code of a question; exitUsage where the release does not know it.

@@ -2,14 +2,11 @@ package engine
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/tegra-ota/tegra-ota/backends"
 	"github.com/tegra-ota/tegra-ota/backends/nvbootctrl"
-	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
-	"github.com/tegra-ota/tegra-ota/internal/nvidia"
 )
 
 // shortly is how long a question may take: nvbootctrl reads a block of metadata, -h prints a text.
@@ -21,41 +18,12 @@ type slots struct {
 	dump    nvbootctrl.Dump
 }
 
-// ask runs nvbootctrl, which only reads here.
-func (s *Stager) ask(ctx context.Context, args ...string) (device.Result, error) {
-	path := nvidia.Find(s.m, "nvbootctrl", s.opts.NVBootctrl)
-	if path == "" {
-		return device.Result{}, fail.New(fail.Unavailable, "cannot judge %s: nvbootctrl, which lists the slots, is missing", program).
-			Then("install nvidia-l4t-tools (tegra-redundant-boot with meta-tegra)")
-	}
-	res, err := s.m.Run(ctx, device.Command{Path: path, Args: args, Timeout: shortly})
-	if err != nil {
-		return res, fail.New(fail.CodeOf(err), "cannot ask nvbootctrl %s: %w", strings.Join(args, " "), err)
-	}
-	return res, nil
-}
-
 // slots reads which slot runs and what the metadata says of both.
 func (s *Stager) slots(ctx context.Context) (slots, error) {
-	res, err := s.ask(ctx, "get-current-slot")
-	if err != nil {
-		return slots{}, err
-	}
 	var now slots
-	switch strings.TrimSpace(res.Stdout) {
-	case "0":
-		now.current = backends.A
-	case "1":
-		now.current = backends.B
-	default:
-		return slots{}, fail.New(fail.Unavailable, "cannot tell the running slot: nvbootctrl get-current-slot prints %.60q, exit %d",
-			strings.TrimSpace(res.Stdout+res.Stderr), res.ExitCode).Then("run nvbootctrl dump-slots-info by hand")
-	}
-	if res, err = s.ask(ctx, "dump-slots-info"); err != nil {
-		return slots{}, err
-	}
-	if now.dump, err = nvbootctrl.Parse(res.Stdout); err != nil {
-		return slots{}, err
+	var err error
+	if now.current, now.dump, err = s.nvbootctrl().Slots(ctx); err != nil {
+		return slots{}, fail.New(fail.CodeOf(err), "cannot judge %s: %w", program, err)
 	}
 	if now.dump.Magic == nil {
 		return slots{}, fail.New(fail.Unavailable, "cannot install firmware with %s: nvbootctrl is that of a later release than L4T R32",
@@ -63,6 +31,10 @@ func (s *Stager) slots(ctx context.Context) (slots, error) {
 			Then(`set method = "capsule" in [firmware]`)
 	}
 	return now, nil
+}
+
+func (s *Stager) nvbootctrl() *nvbootctrl.Backend {
+	return nvbootctrl.New(s.m, s.chip, nvbootctrl.Options{Program: s.opts.NVBootctrl})
 }
 
 // refuseTarget refuses a target that runs: the program writes the slot that does not run, whatever we want.

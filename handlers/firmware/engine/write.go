@@ -30,8 +30,8 @@ func (c call) args(file string) []string {
 	return []string{"--install", "no-reboot"}
 }
 
-// probe finds out which command line this release understands: by the word --payload in its help (R32.6 on), and by nvbootctrl
-// is-unified-enabled, whose exit codes are 0 unified, 69 off, 70 root file system only, 64 a release that does not know the question.
+// probe finds out which command line this release understands: by the word --payload in its help (R32.6 on), and by whether
+// chain and root file system are switched as one (nvbootctrl).
 func (s *Stager) probe(ctx context.Context) (call, error) {
 	path, err := s.find()
 	if err != nil {
@@ -45,19 +45,11 @@ func (s *Stager) probe(ctx context.Context) (call, error) {
 	if c.byPayload = strings.Contains(help.Stdout+help.Stderr, "--payload"); !c.byPayload {
 		return c, nil
 	}
-	unified, err := s.ask(ctx, "is-unified-enabled")
-	if err != nil {
-		return call{}, err
-	}
-	switch unified.ExitCode {
-	case 0:
+	unified, err := s.nvbootctrl().Unified(ctx)
+	if unified {
 		c.kind = "bl-only"
-	case 64, 69, 70:
-	default:
-		return call{}, fail.New(fail.Unavailable, "cannot tell whether bootloader and root file system are switched as one: "+
-			"nvbootctrl is-unified-enabled ends with %d", unified.ExitCode).Then("run it by hand")
 	}
-	return c, nil
+	return c, err
 }
 
 // Write runs the program and judges what it did: by its exit code, the end of its output, and the slots. After an error the chain may

@@ -23,7 +23,7 @@ func TestInstalls(t *testing.T) {
 		payload bool
 		want    string
 	}{
-		{xavierNX, true, asks + "nv_update_engine -h\nnvbootctrl is-unified-enabled\n" + asks +
+		{xavierNX, true, asks + "nv_update_engine -h\nnvbootctrl dump-slots-info\nnvbootctrl is-unified-enabled\n" + asks +
 			"nv_update_engine -i bl-only --payload /data/tegra-ota/firmware.bup --no-reboot\n" + asks},
 		{xavierNX, false, asks + "nv_update_engine -h\n" + asks + "nv_update_engine --install no-reboot\n" + asks},
 		{xavierAGX, false, asks + "nv_update_engine -h\n" + asks + "nv_update_engine --install no-reboot\n" + asks},
@@ -52,7 +52,12 @@ func TestUnifiedDecidesTheType(t *testing.T) {
 	for _, tt := range []struct {
 		exit int
 		want string
-	}{{0, "bl-only"}, {64, "bl"}, {69, "bl"}, {70, "bl"}, {1, ""}, {-1, ""}} {
+		code fail.Code
+		text string
+	}{
+		{0, "bl-only", 0, ""}, {64, "bl", 0, ""}, {69, "bl", 0, ""}, {70, "bl", 0, ""},
+		{1, "", fail.Unavailable, "cannot tell whether chain and root file system are switched as one"}, {-1, "", fail.IO, "a signal ended it"},
+	} {
 		r := newNX(t, virtual.ProgramOptions{Payload: ptr(true)})
 		model := virtual.Programs(r.o, virtual.ProgramOptions{})[control]
 		r.program(control, func(ctx context.Context, m *device.Machine, c device.Command) (device.Result, error) {
@@ -63,7 +68,7 @@ func TestUnifiedDecidesTheType(t *testing.T) {
 		})
 		_, err := r.install(build(t, virtual.BUPOptions{}))
 		if tt.want == "" {
-			wantFailure(t, err, fail.Unavailable, "cannot tell whether bootloader and root file system are switched as one")
+			wantFailure(t, err, tt.code, tt.text)
 			r.whole(virtual.B, "32.7.5")
 			r.clean()
 			continue
