@@ -15,10 +15,6 @@ import (
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 )
 
-// newLayout is the first release whose firmware can take a payload of R36 and later (L4T R36 release notes; older ones
-// end with ESRT 6155).
-var newLayout = capsule.Version(35<<16 | 5<<8)
-
 // espReserve is kept free beside the capsule: the journal's copies and FAT's own rounding.
 const espReserve = 256 << 10
 
@@ -69,14 +65,11 @@ func (s *Stager) checkTable(c *candidate) error {
 	case c.capsule.ImageType != entry.Class:
 		return fail.New(fail.Data, "cannot install the capsule: it is for image type %s, this device's firmware is %s", c.capsule.ImageType, entry.Class).
 			Then("build the capsule for this chip and product")
-	case f < entry.Lowest:
-		return fail.New(fail.Data, "cannot install the capsule: its version %s is below the lowest supported version %s", f, entry.Lowest).
-			Then("install %s or newer", entry.Lowest)
-	case f>>16 >= 36 && entry.Version < newLayout:
-		return fail.New(fail.Data, "cannot install the capsule: firmware %s cannot take %s, whose flash layout is newer", entry.Version, f).
-			Then("install 35.5.0 or newer first")
 	case f < entry.Version:
 		c.warn("the capsule's version %s is older than the running firmware %s", f, entry.Version)
+	}
+	if err := entry.Refuse(f); err != nil {
+		return err
 	}
 	supported, present, err := s.indications(efivarfs.OsIndicationsSupported)
 	if err != nil {

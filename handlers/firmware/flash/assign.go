@@ -13,10 +13,13 @@ import (
 // Names that have a rule of their own.
 var (
 	// never are written by nobody but the firmware: the boot configuration table decides which chain starts.
-	never = []string{"BCT", "BCT-boot-chain_backup"}
+	never = []string{bctName, "BCT-boot-chain_backup"}
 	// kernels are in packages of L4T R32 that update everything.
 	kernels = []string{"kernel", "kernel-dtb"}
 )
+
+// slotMetadata is L4T R32's (SMD, with a twin as if it were of a chain).
+const slotMetadata = "SMD"
 
 // part is an image of the update and where it goes.
 type part struct {
@@ -52,6 +55,8 @@ func (s *Stager) assign(p *bup.Package, chosen map[string]int, l *layout) (*assi
 			return nil, fail.New(fail.Data, "cannot write eks: both slots' secrets depend on its keys, "+
 				"and this device's may differ from the update's").
 				Then("remove it from the update, or allow it with --allow-eks")
+		case name == slotMetadata:
+			return nil, fail.New(fail.Data, "cannot write %s: it says which slot boots, and is no firmware", name).Then("remove it from the update")
 		case e.Length == 0:
 			return nil, fail.New(fail.Data, "cannot write %s: its image is empty", name)
 		case l == nil:

@@ -52,7 +52,10 @@ func (c *candidate) Receive(ctx context.Context, folder string, target backends.
 		return backends.Received{}, err
 	}
 	c.payload, s.last = kept, c
-	received, err := c.compare(ctx, target)
+	received := backends.Received{}
+	if err = s.checkVersion(kept.Version()); err == nil {
+		received, err = c.compare(ctx, target)
+	}
 	if err != nil {
 		return received, errors.Join(err, c.Discard(ctx))
 	}

@@ -209,14 +209,14 @@ func TestNothingIsStagedOrArmed(t *testing.T) {
 	}
 	_, stage := c.Stage(ctx)
 	_, write := c.(backends.Writer).Write(ctx)
-	for name, err := range map[string]error{"arm": r.s.Arm(ctx, backends.Staged{}), "stage": stage, "write before receive": write} {
+	for name, err := range map[string]error{"arm": r.s.Arm(ctx, backends.Staged{}), "verify staged": r.s.Verify(ctx, backends.Staged{}), "stage": stage, "write before receive": write} {
 		if fail.CodeOf(err) != fail.Internal {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for name, err := range map[string]error{
 		"verify": c.Verify(ctx), "disarm": r.s.Disarm(ctx, backends.Staged{}, true), "discard": r.s.Discard(ctx, backends.Staged{}),
-		"discard incomplete": r.s.DiscardIncomplete(ctx), "verify staged": r.s.Verify(ctx, backends.Staged{}),
+		"discard incomplete": r.s.DiscardIncomplete(ctx),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)

@@ -3,8 +3,10 @@ package flash
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/formats/bup"
 	"github.com/tegra-ota/tegra-ota/internal/chip"
 	"github.com/tegra-ota/tegra-ota/internal/fail"
 	"github.com/tegra-ota/tegra-ota/internal/gpt"
@@ -15,6 +17,9 @@ var bootNodes = []string{"/dev/mmcblk0boot0", "/dev/mmcblk0boot1"}
 
 // byLabel is where udev shows the partitions of the eMMC's user area.
 const byLabel = "/dev/disk/by-partlabel/"
+
+// labelled are the images of boot firmware that may have partitions there: what boots is not all that has a twin (APP, SMD).
+var labelled = append(append([]string{"BMP", "eks", "xusb-fw", "rce-fw", "sce-fw", "mts-bootpack"}, bup.RequiredT186R32...), bup.RequiredT194R32...)
 
 // joined is two boot partitions as the table's one address space.
 type joined struct{ first, second *store }
@@ -72,7 +77,7 @@ func (l *layout) useEMMC(c chip.Chip) error {
 // label returns the region of the user area's partition for an image. Only a name with a twin has a chain of its own.
 func (l *layout) label(base string) (region, bool, error) {
 	name := nameOf(chip.SuffixB, l.target, base)
-	if !l.labels || !l.m.Exists(byLabel+base) || !l.m.Exists(byLabel+nameOf(chip.SuffixB, backends.B, base)) {
+	if !l.labels || !slices.Contains(labelled, base) || !l.m.Exists(byLabel+base) || !l.m.Exists(byLabel+nameOf(chip.SuffixB, backends.B, base)) {
 		return region{}, false, nil
 	}
 	f, err := openBlock(l.m, byLabel+name, false)

@@ -25,7 +25,7 @@ func xavier(t *testing.T) (*kind, plan) {
 	both := bytes.Repeat([]byte{0x77}, int(p.size))
 	copy(both[p.size-gpt.ChainSize:], p.table(p.size-gpt.ChainSize))
 	k.files = map[string][]byte{"/dev/mmcblk0boot0": both[:half], "/dev/mmcblk0boot1": both[half:]}
-	for _, label := range []string{"mb2", "mb2_b", "kernel", "kernel_b", "APP", "alone"} {
+	for _, label := range []string{"mb2", "mb2_b", "kernel", "kernel_b", "APP", "APP_b", "UDA", "UDA_b", "alone"} {
 		k.files[byLabel+label] = bytes.Repeat([]byte(label[:1]), 64<<10)
 	}
 	for node, data := range k.files {
@@ -48,7 +48,7 @@ func (k *kind) forceRO() string {
 
 func xavierUpdate() []bup.Image {
 	image := bytes.Repeat([]byte("firmware"), 600)
-	return []bup.Image{{Name: "mb1", Data: image}, {Name: "MB1_BCT", Data: image[:1100]}, {Name: "mb2", Data: image[1:1500]}, {Name: "kernel", Data: image}, {Name: "BCT", Data: image}}
+	return []bup.Image{{Name: "mb1", Data: image}, {Name: "MB1_BCT", Data: image[:1100]}, {Name: "mb2", Data: image[1:1500]}, {Name: "kernel", Data: image}, {Name: "BCT", Data: bytes.Repeat([]byte{0x77}, 4800)}}
 }
 
 func (k *kind) afterUpdate(p plan, suffix string) map[string][]byte {
@@ -86,6 +86,11 @@ func TestEMMCRefusals(t *testing.T) {
 		want   string
 	}{
 		"a label without a twin":         {bup.Image{Name: "alone", Data: []byte("x")}, nil, fail.Data, "no partition alone_b"},
+		"a root file system":             {bup.Image{Name: "APP", Data: []byte("x")}, nil, fail.Data, "no partition APP_b"},
+		"another partition with a twin":  {bup.Image{Name: "UDA", Data: []byte("x")}, nil, fail.Data, "no partition UDA_b"},
+		"the slot metadata":              {bup.Image{Name: "SMD", Data: []byte("x")}, nil, fail.Data, "cannot write SMD"},
+		"another BCT":                    {bup.Image{Name: "BCT", Data: bytes.Repeat([]byte{0x78}, 4800)}, nil, fail.Unavailable, "another boot configuration table"},
+		"a BCT larger than the flash's":  {bup.Image{Name: "BCT", Data: bytes.Repeat([]byte{0x77}, 33<<10)}, nil, fail.Unavailable, "another boot configuration table"},
 		"an image too large for a label": {bup.Image{Name: "mb2", Data: make([]byte, 64<<10+1)}, nil, fail.Data, "do not fit"},
 		"a partition in both":            {bup.Image{Name: "mb2", Data: []byte("x")}, func(k *kind, p plan) { k.retable(p.changed("mb1_b", 256<<10-80<<10, 0)) }, fail.Unavailable, "mb1_b lies in both"},
 		"a damaged table":                {bup.Image{Name: "mb2", Data: []byte("x")}, func(k *kind, p plan) { k.files["/dev/mmcblk0boot1"][256<<10-500] ^= 1 }, fail.Unavailable, "checksum"},

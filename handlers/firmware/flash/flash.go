@@ -25,11 +25,10 @@ type Options struct {
 	AllowEKS bool
 	// CapsuleTrust is the path of a PEM certificate that must have signed the update, which then must be a capsule; "" for none.
 	CapsuleTrust string
-	// Capsules looks for capsules that somebody else armed: the firmware would process one, and then it drops the switch to the slot
-	// that was written (edk2-nvidia BootChainDxe.c). nil where there is no UEFI.
-	Capsules interface {
-		Pending(ctx context.Context, staged *backends.Staged) (backends.Pending, error)
-	}
+	// Capsules is the other way for firmware, nil where there is no UEFI. What was staged that way before the method was changed is
+	// still its own, and a capsule that somebody else armed would make the firmware drop the switch to the slot that was written
+	// (edk2-nvidia BootChainDxe.c).
+	Capsules backends.FirmwareStager
 }
 
 // Stager writes firmware into the flash of a machine. It stages nothing: its candidates are backends.Writer.
@@ -112,34 +111,68 @@ func (s *Stager) target() backends.Slot {
 	return backends.B
 }
 
-// Pending is empty but for what others armed: nothing of ours ever is.
-func (s *Stager) Pending(ctx context.Context, _ *backends.Staged) (backends.Pending, error) {
+// Pending is empty but for capsules: nothing of a Writer's is ever armed.
+func (s *Stager) Pending(ctx context.Context, staged *backends.Staged) (backends.Pending, error) {
 	if s.opts.Capsules == nil {
 		return backends.Pending{}, nil
 	}
-	return s.opts.Capsules.Pending(ctx, nil)
+	return s.opts.Capsules.Pending(ctx, staged)
 }
 
-// Verify has nothing to compare: what was received was written at once.
-func (s *Stager) Verify(context.Context, backends.Staged) error { return nil }
-
-// Arm is a caller's mistake: the firmware of a Writer is in the flash already.
-func (s *Stager) Arm(context.Context, backends.Staged) error {
-	return fail.New(fail.Internal, "cannot arm firmware: it is written into the flash directly")
+// errNothing is a caller's mistake: the firmware of a Writer is in the flash already.
+func errNothing(do string) error {
+	return fail.New(fail.Internal, "cannot %s firmware: it is written into the flash directly", do)
 }
 
-// Disarm has nothing to take back.
-func (s *Stager) Disarm(context.Context, backends.Staged, bool) error { return nil }
-
-// Discard removes what was received and not discarded yet.
-func (s *Stager) Discard(ctx context.Context, _ backends.Staged) error {
-	return s.DiscardIncomplete(ctx)
+// Verify compares a capsule that was staged before the method was changed.
+func (s *Stager) Verify(ctx context.Context, staged backends.Staged) error {
+	if s.opts.Capsules == nil {
+		return errNothing("verify")
+	}
+	return s.opts.Capsules.Verify(ctx, staged)
 }
 
-// DiscardIncomplete removes the same. What another process left is replaced by the next update.
-func (s *Stager) DiscardIncomplete(ctx context.Context) error {
-	if s.last == nil {
+// Arm arms such a capsule.
+func (s *Stager) Arm(ctx context.Context, staged backends.Staged) error {
+	if s.opts.Capsules == nil {
+		return errNothing("arm")
+	}
+	return s.opts.Capsules.Arm(ctx, staged)
+}
+
+// Disarm takes such a capsule back.
+func (s *Stager) Disarm(ctx context.Context, staged backends.Staged, clearRequest bool) error {
+	if s.opts.Capsules == nil {
 		return nil
 	}
-	return s.last.Discard(ctx)
+	return s.opts.Capsules.Disarm(ctx, staged, clearRequest)
+}
+
+// Discard removes what was received and not discarded yet, and such a capsule.
+func (s *Stager) Discard(ctx context.Context, staged backends.Staged) error {
+	return s.discard(ctx, func() error {
+		if s.opts.Capsules == nil {
+			return nil
+		}
+		return s.opts.Capsules.Discard(ctx, staged)
+	})
+}
+
+// DiscardIncomplete removes what an interrupted staging left. What another process received Control removes.
+func (s *Stager) DiscardIncomplete(ctx context.Context) error {
+	return s.discard(ctx, func() error {
+		if s.opts.Capsules == nil {
+			return nil
+		}
+		return s.opts.Capsules.DiscardIncomplete(ctx)
+	})
+}
+
+func (s *Stager) discard(ctx context.Context, capsules func() error) error {
+	if s.last != nil {
+		if err := s.last.Discard(ctx); err != nil {
+			return err
+		}
+	}
+	return capsules()
 }

@@ -96,7 +96,7 @@ func blocks(old, image []byte, unit int, filler byte) []byte {
 
 func TestFlashDevicesNamedByTheDeviceTreeAreWrittenByTheirNames(t *testing.T) {
 	image := bytes.Repeat([]byte("firmware"), 700)
-	list := []bup.Image{{Name: "mb1", Data: image}, {Name: "mb2", Data: image[3:]}, {Name: "BCT", Data: image}}
+	list := []bup.Image{{Name: "mb1", Data: image}, {Name: "mb2", Data: image[3:]}, {Name: "BCT", Data: bytes.Repeat([]byte{1}, 5600)}}
 	for name, tt := range map[string]struct {
 		chip     chip.Chip
 		names    []string

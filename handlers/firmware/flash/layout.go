@@ -122,11 +122,11 @@ func (l *layout) look(parts []mtd.Partition, c chip.Chip) error {
 		return fail.New(fail.Unavailable, "cannot tell the boot flash: %d flash devices hold a partition table of boot firmware", found)
 	case found == 1:
 		return mtd.CheckNOR(l.table.on.node, l.table.on.flash.Info())
-	case l.useNames(parts, c):
-		return l.checkNames()
-	case refused != nil:
+	case refused != nil: // also beside named partitions: a damaged table is no licence to do without
 		return fail.New(fail.Unavailable, "cannot use the boot flash: %w", refused).
 			Then("repair the partition table by flashing the device, or by installing a capsule")
+	case l.useNames(parts, c):
+		return l.checkNames()
 	case c.Naming == chip.SuffixB && l.m.Exists(bootNodes[0]) && l.m.Exists(bootNodes[1]):
 		return l.useEMMC(c)
 	}

@@ -35,6 +35,9 @@ func (s *Stager) Open(ctx context.Context, r io.Reader) (backends.Candidate, err
 	if err := s.checkType(head.Capsule()); err != nil {
 		return nil, err
 	}
+	if err := s.checkVersion(head.Version()); err != nil {
+		return nil, err
+	}
 	if c.chosen, err = s.choose(head.Package()); err != nil {
 		return nil, err
 	}
@@ -58,6 +61,15 @@ func (s *Stager) checkType(wrapped *capsule.Capsule) error {
 			Then("build the capsule for this chip and product")
 	}
 	return nil
+}
+
+// checkVersion keeps to the floors that the firmware's own update keeps to, where it publishes them. 0 is a version that is not known yet.
+func (s *Stager) checkVersion(v capsule.Version) error {
+	entry, err := esrt.Read(s.m)
+	if err != nil || v == 0 {
+		return nil //nolint:nilerr // no UEFI, no floors
+	}
+	return entry.Refuse(v)
 }
 
 // choose picks the images of this board.

@@ -3,6 +3,7 @@ package flash
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"io"
 
 	"github.com/tegra-ota/tegra-ota/internal/fail"
@@ -16,7 +17,10 @@ type job struct {
 	size  int64 // of the image, bytes
 	whole int64 // of the partition, bytes
 	image io.ReaderAt
-	head  bool // mb1: made invalid first, made valid last
+	// digest is SHA-256 of the image as it came in with the stream: what is read back has to have it, not just to equal the kept file.
+	// The partition table's is zero: it is judged by its own checksums.
+	digest [sha256.Size]byte
+	head   bool // mb1: made invalid first, made valid last
 }
 
 // headSize is how much of mb1 is made invalid: what the firmware's own update takes (InvalidateImage in edk2-nvidia's TegraFmp.c),

@@ -31,6 +31,9 @@ func (s *Stager) prepare(l *layout, p *bup.Package, chosen map[string]int, image
 	if err := w.judgeTable(p, chosen, image); err != nil {
 		return nil, err
 	}
+	if err := s.keepsBCT(l, p, chosen, image); err != nil {
+		return nil, err
+	}
 	a, err := s.assign(p, chosen, l)
 	if err != nil {
 		return nil, err
@@ -41,7 +44,7 @@ func (s *Stager) prepare(l *layout, p *bup.Package, chosen map[string]int, image
 		regions = append(regions, part.region)
 		j := &job{
 			name: part.name, on: part.region.on, off: part.region.off, size: part.size, whole: part.region.size,
-			image: image(part.index), head: part.name == "mb1",
+			image: image(part.index), digest: p.Entries[part.index].SHA256, head: part.name == "mb1",
 		}
 		if j.head {
 			w.mb1 = j

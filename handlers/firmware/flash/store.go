@@ -52,6 +52,7 @@ type blockFlash struct {
 	size int64
 	read *os.File      // opened for reading, or
 	b    *device.Block // opened for writing
+	open bool          // force_ro was cleared
 }
 
 // openBlock opens a block device. The boot partitions of an eMMC are read-only until force_ro is cleared
@@ -70,6 +71,7 @@ func openBlock(m *device.Machine, node string, write bool) (*blockFlash, error) 
 		err = failed
 	} else {
 		if err = f.protect("0"); err == nil {
+			f.open = true
 			if f.b, err = m.OpenBlock(node); err == nil {
 				f.size = f.b.Size()
 			}
@@ -145,6 +147,9 @@ func (f *blockFlash) Close() error {
 	if f.b != nil {
 		errs = append(errs, f.b.Close())
 		f.b = nil
+	}
+	if f.open { // also where the device was busy and did not open
+		f.open = false
 		errs = append(errs, f.protect("1"))
 	}
 	return errors.Join(errs...)

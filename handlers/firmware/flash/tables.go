@@ -128,9 +128,10 @@ func (l *layout) keepTables(s *store) {
 	t := l.table
 	t.on = s
 	l.others = append(l.others, region{tableImages[l.target.Index()], s, t.place, gpt.ChainSize})
-	if t.perChain {
-		other := l.target.Other()
-		place := gpt.ChainPlace(s.size, s.unit, other.Index())
-		l.others = append(l.others, region{"the partition table of chain " + string(other), s, place, gpt.ChainSize})
+	for _, chain := range backends.Slots {
+		place := gpt.ChainPlace(s.size, s.unit, chain.Index())
+		if chain != l.target && (t.perChain || chain == backends.A) { // before there was one for each chain, A's place held the only one
+			l.others = append(l.others, region{"the partition table of chain " + string(chain), s, place, gpt.ChainSize})
+		}
 	}
 }

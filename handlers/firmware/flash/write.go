@@ -3,6 +3,7 @@ package flash
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 
 	"github.com/tegra-ota/tegra-ota/internal/device"
@@ -187,10 +188,16 @@ func (w *writer) readBack(jobs []*job) error {
 		return err
 	}
 	for _, j := range jobs {
+		sum := sha256.New()
 		for i := int64(0); i < j.blocks(); i++ {
 			if err := w.check(j, i); err != nil {
 				return err
 			}
+			sum.Write(w.have[:min(j.on.unit, j.size-i*j.on.unit)])
+		}
+		if j.digest != [sha256.Size]byte{} && !bytes.Equal(sum.Sum(nil), j.digest[:]) {
+			return fail.New(fail.IO, "cannot trust %s on %s: read back, it is not what the update held; the kept payload changed meanwhile", j.name, j.on.node).
+				Then("check the storage that the journal lies on, and install the update again")
 		}
 	}
 	return nil
