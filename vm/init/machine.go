@@ -3,19 +3,17 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/tegra-ota/tegra-ota/internal/efivarfs"
+	"github.com/tegra-ota/tegra-ota/vm/guest"
 )
 
-// Where the initramfs has the kernel's modules, with their loading order beside them, and where the disk's first partition goes.
+// Where the disk's first partition goes.
 const (
-	modulesFolder = "/modules"
-	espNode       = "/dev/vda1"
-	espPoint      = "/boot/efi"
+	espNode  = "/dev/vda1"
+	espPoint = "/boot/efi"
 )
 
 // mount is one file system of the guest.
@@ -32,7 +30,7 @@ func prepare() error {
 			return err
 		}
 	}
-	if err := loadModules(); err != nil {
+	if err := guest.LoadModules(); err != nil {
 		return err
 	}
 	if err := (mount{"efivarfs", "efivarfs", efivarfs.Dir, ""}).mount(); err != nil {
@@ -55,31 +53,4 @@ func (m mount) mount() error {
 		return fmt.Errorf("cannot mount %s on %s: %w", m.kind, m.point, err)
 	}
 	return nil
-}
-
-// loadModules loads what the host picked, in the order it wrote down.
-func loadModules() error {
-	order, err := os.ReadFile(filepath.Join(modulesFolder, "order"))
-	if err != nil {
-		return fmt.Errorf("cannot load the kernel's modules: %w", err)
-	}
-	for _, name := range strings.Fields(string(order)) {
-		if err := loadModule(filepath.Join(modulesFolder, name)); err != nil {
-			return fmt.Errorf("cannot load module %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func loadModule(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	flags := 0
-	if filepath.Ext(path) != ".ko" { // .ko.xz, .ko.zst: the kernel unpacks them itself
-		flags = unix.MODULE_INIT_COMPRESSED_FILE
-	}
-	return unix.FinitModule(int(f.Fd()), "", flags)
 }
