@@ -2,6 +2,7 @@ package backends
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -97,7 +98,7 @@ func (c *Control) VerifyBoot(ctx context.Context) (Boot, error) {
 	}
 	b.Verdict = verdict
 	if err := s.protectFromDirty(ctx, b.Verdict); err != nil {
-		return b, err
+		return b, errors.Join(err, s.keepRunningSlot(ctx))
 	}
 	if judgeErr != nil && !s.exhausted() {
 		return b, judgeErr

@@ -91,7 +91,7 @@ func (s *session) refuseForeignSwitch() error {
 		if next != None {
 			to = " to slot " + string(next)
 		}
-		return fail.New(fail.Unavailable, "cannot switch slots: a switch%s is pending that is not tegra-ota's (BootChainFwNext)", to).
+		return fail.New(fail.Unavailable, "cannot switch slots: a switch%s is pending that is not tegra-ota's", to).
 			Then("reboot to let it happen, or `tegra-bootctl activate %s` to drop it", s.obs.state.Current)
 	}
 	return nil

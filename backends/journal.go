@@ -78,6 +78,9 @@ func (j *journal) place(folder string, e esp.ESP, espErr error) {
 			folder = path.Join(e.MountPoint, espFolder)
 		default:
 			j.refused = fail.New(fail.Unavailable, "cannot keep a journal: /data is not a file system of its own, and the ESP is no way out: %w", espErr).Then(journalNextStep)
+			if !j.m.Exists(uefiFolder) {
+				j.refused = fail.New(fail.Unavailable, "cannot keep a journal: /data is not a file system of its own, and this device has no ESP").Then(journalNextStep)
+			}
 			return
 		}
 	}

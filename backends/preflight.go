@@ -41,7 +41,7 @@ var preflight = []step{
 	{"journal", "the journal", func(s *session, _ context.Context, _ aim) error { return s.refuseJournal() }},
 	{"esp", "the EFI system partition", (*session).refuseESP},
 	{"capsule", "the firmware's folder for capsules", (*session).refuseForeign},
-	{"capsule", "the certificate of capsule_trust", (*session).refuseStager},
+	{"capsule", "whether firmware can be installed", (*session).refuseStager},
 	{"slots", "the target's root file system", func(s *session, _ context.Context, a aim) error { return s.refuseAlone(a) }},
 	{"firmware", "the target's firmware", func(s *session, _ context.Context, a aim) error { return s.refusePlain(a) }},
 	{"partitions", "the target's partitions", (*session).refusePartition},

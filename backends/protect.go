@@ -35,3 +35,12 @@ func (s *session) markOtherUnbootable(ctx context.Context) error {
 	}
 	return s.backend.MarkUnbootable(ctx, current.Other())
 }
+
+// keepRunningSlot refills the running slot where the other one could not be protected: it is then the only good one, and the firmware
+// must not leave it for want of a word (cboot does so after two boots). A slot on trial is not confirmed by that.
+func (s *session) keepRunningSlot(ctx context.Context) error {
+	if s.onTrial() || s.journal.mark(s.obs.state.Current).Firmware == Dirty {
+		return nil
+	}
+	return s.refill(ctx)
+}

@@ -12,7 +12,7 @@ import (
 )
 
 // chainOnly is a device whose slot metadata makes the boot chain redundant, and neither kernel nor root file system.
-func chainOnly(o *virtual.CreateOptions) { o.Redundancy, o.Rotate = virtual.BootOnly, true }
+func chainOnly(o *virtual.CreateOptions) { o.Redundancy = virtual.BootOnly }
 
 // Where cboot loads the same root file system whichever chain runs, an image would be rolled back at each boot: it is refused, and check
 // says so before.

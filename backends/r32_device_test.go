@@ -63,7 +63,7 @@ func newR32(temp string, opts virtual.CreateOptions, images map[string][]byte) (
 	if err != nil {
 		return nil, err
 	}
-	opts.ImageSize = 256
+	opts.ImageSize, opts.Rotate = 256, true // our drop-in keeps nv_update_verifier from starting
 	if opts.L4T == "" {
 		opts.L4T = r32OldL4T
 	}

@@ -101,7 +101,7 @@ func TestOlderChainRefused(t *testing.T) {
 	}
 	d.install("")
 	_, err := d.activate(backends.None)
-	ruleRefused(t, err, fail.Unavailable, "36.4.0 is older than the running 36.4.3; add the capsule to this update")
+	ruleRefused(t, err, fail.Unavailable, "36.4.0 is older than the running 36.4.3; add firmware to this update")
 	if d.word("BootChainFwNext") >= 0 {
 		t.Error("the switch is asked for")
 	}

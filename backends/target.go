@@ -51,7 +51,7 @@ func (s *session) refuseChain(target Slot) error {
 	have, running := s.firmwareOf(target), s.firmwareOf(s.obs.state.Current)
 	if have != nil && running != nil && *have < *running && !s.opts.AllowOlderChain {
 		return fail.New(fail.Unavailable, "its firmware %s is older than the running %s", have, running).
-			Then("add the capsule to this update, or set allow_older_chain in [firmware]")
+			Then("add firmware to this update, or set allow_older_chain in [firmware]")
 	}
 	return nil
 }

@@ -148,7 +148,7 @@ func (u *Update) capsule() *Firmware {
 
 // firmwareVersion returns the version for status, nil without firmware.
 func (u *Update) firmwareVersion() *capsule.Version {
-	if u == nil || u.Firmware == nil {
+	if u == nil || u.Firmware == nil || u.Firmware.Version == 0 { // some payloads tell it in the end only
 		return nil
 	}
 	v := u.Firmware.Version

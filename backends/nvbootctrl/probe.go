@@ -42,7 +42,7 @@ func (b *Backend) probeUEFI(ctx context.Context) (bool, string, error) {
 		}
 	}
 	if err != nil {
-		return false, "", fail.New(fail.Unavailable, "cannot choose a backend for %s: not efivar, because %s; not nvbootctrl, because %w",
+		return false, "", fail.New(keptCode(err), "cannot choose a backend for %s: not efivar, because %s; not nvbootctrl, because %w",
 			b.chip.Name, fail.Reason(variables), err)
 	}
 	return true, "nvbootctrl answers, and efivar does not: " + fail.Reason(variables), nil
@@ -74,7 +74,15 @@ func (b *Backend) probeXavier(ctx context.Context) (bool, string, error) {
 		}
 		return true, "", fail.New(fail.Unavailable, "cannot control %s: %w (and %s)", b.chip.Name, err, fail.Reason(metaErr))
 	}
-	return true, "", fail.New(fail.Unavailable, "cannot control %s: %w", b.chip.Name, err)
+	return true, "", fail.New(keptCode(err), "cannot control %s: %w", b.chip.Name, err)
+}
+
+// keptCode keeps what privilege would change apart from the device's condition.
+func keptCode(err error) fail.Code {
+	if fail.CodeOf(err) == fail.Permission {
+		return fail.Permission
+	}
+	return fail.Unavailable
 }
 
 func contradictsChip(c chip.Chip, seen string) error {

@@ -69,7 +69,7 @@ func wantsJSON(in *cli.Invocation) bool {
 }
 
 func status(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -83,15 +83,15 @@ func status(ctx context.Context, in *cli.Invocation) error {
 	return printStatus(in.Stdout, st)
 }
 
-func controlWithoutArguments(in *cli.Invocation) (*backends.Control, error) {
+func controlWithoutArguments(ctx context.Context, in *cli.Invocation) (*backends.Control, error) {
 	if _, err := arguments(in, 0); err != nil {
 		return nil, err
 	}
-	return newControl(in)
+	return newControl(ctx, in)
 }
 
 func check(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func activate(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	control, err := newControl(in)
+	control, err := newControl(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func activateSlot(ctx context.Context, control *backends.Control, name string) (
 }
 
 func commit(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -191,7 +191,7 @@ func commit(ctx context.Context, in *cli.Invocation) error {
 }
 
 func rollback(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -206,7 +206,7 @@ func rollback(ctx context.Context, in *cli.Invocation) error {
 }
 
 func verdict(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		return err
 	}

@@ -77,12 +77,12 @@ func backendVerb(name, synopsis, summary string, n int, call func(context.Contex
 		if err != nil {
 			return err
 		}
-		control, err := newControl(in)
+		ctx, cancel := context.WithTimeout(ctx, rauc.Patience) // choosing the backend counts, too
+		defer cancel()
+		control, err := newControl(ctx, in)
 		if err != nil {
 			return err
 		}
-		ctx, cancel := context.WithTimeout(ctx, rauc.Patience)
-		defer cancel()
 		warn := func(text string) { in.Log.Warn(text) }
 		return call(ctx, rauc.Backend{Control: control, Machine: in.Machine, Names: names, Stdout: in.Stdout, Warn: warn}, args)
 	}}
@@ -102,7 +102,7 @@ func told(handler func(context.Context, *cli.Invocation) error) func(context.Con
 
 // preInstall is the veto: RAUC runs it before it marks or writes anything.
 func preInstall(ctx context.Context, in *cli.Invocation) error {
-	bundle, control, err := handlerSetup(in)
+	bundle, control, err := handlerSetup(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func refuseSlots(ctx context.Context, in *cli.Invocation, bundle rauc.Install, c
 // postInstall activates what RAUC itself does not: a bundle without an image for a slot that boots. RAUC runs it when all went
 // well, so what it wrote and was not to switch to (activate-installed=false) is complete.
 func postInstall(ctx context.Context, in *cli.Invocation) error {
-	bundle, control, err := handlerSetup(in)
+	bundle, control, err := handlerSetup(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -190,24 +190,26 @@ func postInstall(ctx context.Context, in *cli.Invocation) error {
 		return err
 	case done && a.Nothing:
 		in.Log.Info("nothing to do: the firmware is there already")
+	case done && a.Firmware == nil:
+		in.Log.Infof("the firmware is in the flash of slot %s, which boots next", a.Slot)
 	case done:
 		in.Log.Infof("the next boot installs firmware %s and starts slot %s", a.Firmware, a.Slot)
 	}
 	return nil
 }
 
-func handlerSetup(in *cli.Invocation) (rauc.Install, *backends.Control, error) {
+func handlerSetup(ctx context.Context, in *cli.Invocation) (rauc.Install, *backends.Control, error) {
 	bundle, err := rauc.ReadInstall(in.Getenv)
 	if err != nil {
 		return bundle, nil, err
 	}
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	return bundle, control, err
 }
 
 // systemInfo prints what is known. It fails never: RAUC runs it for every call, as the calling user, and does without it worse.
 func systemInfo(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		in.Log.Warn(err.Error())
 		return nil

@@ -41,7 +41,7 @@ It exits 0 whenever its job is done, whatever the verdict; /run/tegra-ota/commit
 }
 
 func countBoot(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func countBoot(ctx context.Context, in *cli.Invocation) error {
 }
 
 func verifyBoot(ctx context.Context, in *cli.Invocation) error {
-	control, err := controlWithoutArguments(in)
+	control, err := controlWithoutArguments(ctx, in)
 	if err != nil {
 		return err
 	}

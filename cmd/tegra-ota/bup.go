@@ -67,7 +67,7 @@ func installFirmware(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	control, err := newControl(in)
+	control, err := newControl(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -107,7 +107,7 @@ func checkFirmware(ctx context.Context, in *cli.Invocation) error {
 	if len(args) == 0 {
 		return fail.New(fail.Usage, "cannot check: no file is named")
 	}
-	control, err := newControl(in)
+	control, err := newControl(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func abort(ctx context.Context, in *cli.Invocation) error {
 	if _, err := arguments(in, 0); err != nil {
 		return err
 	}
-	control, err := newControl(in)
+	control, err := newControl(ctx, in)
 	if err != nil {
 		return err
 	}

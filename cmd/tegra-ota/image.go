@@ -96,7 +96,7 @@ func installImage(ctx context.Context, in *cli.Invocation) error {
 	o.SHA256, _ = in.Flags.GetString("sha256")
 	o.ID, _ = in.Flags.GetString("update")
 	o.Unconfirmed, _ = in.Flags.GetBool("unconfirmed")
-	control, err := newControl(in)
+	control, err := newControl(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func confirm(ctx context.Context, in *cli.Invocation, part string) error {
 	if _, err := arguments(in, 0); err != nil {
 		return err
 	}
-	control, err := newControl(in)
+	control, err := newControl(ctx, in)
 	if err != nil {
 		return err
 	}

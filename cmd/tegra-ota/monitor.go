@@ -36,7 +36,7 @@ func monitor(ctx context.Context, in *cli.Invocation) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var broken error
-	err := dbusapi.Monitor(ctx, in.Machine, bridge(in), func(changes []dbusapi.Change) {
+	err := dbusapi.Monitor(ctx, in.Machine, bridge(ctx, in), func(changes []dbusapi.Change) {
 		if broken = printChanges(in, changes, time.Now()); broken != nil {
 			stop() // nobody reads any longer
 		}

@@ -49,7 +49,7 @@ func asNVBootctrl(run controlVerb) func(context.Context, *cli.Invocation) error 
 		if v, _ := in.Flags.GetString("target"); v != "bootloader" && v != "rootfs" {
 			return fail.New(fail.Usage, "cannot look at target %q: the targets are bootloader and rootfs", v)
 		}
-		control, err := newControl(in)
+		control, err := newControl(ctx, in)
 		if err != nil {
 			return err
 		}

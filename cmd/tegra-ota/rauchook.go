@@ -26,7 +26,7 @@ func raucHook(ctx context.Context, in *cli.Invocation) error {
 	if err != nil {
 		return err
 	}
-	control, err := newControl(in)
+	control, err := newControl(ctx, in)
 	if err != nil {
 		return err
 	}

@@ -15,12 +15,14 @@ import (
 const slotdPatience = time.Second
 
 // newControl wires the device's backend and stager into Control.
-func newControl(in *cli.Invocation) (*backends.Control, error) { return newPatientControl(in, 0) }
+func newControl(ctx context.Context, in *cli.Invocation) (*backends.Control, error) {
+	return newPatientControl(ctx, in, 0)
+}
 
 // newPatientControl is newControl for a caller who does not wait as long as usual for another verb's end.
-func newPatientControl(in *cli.Invocation, patience time.Duration) (*backends.Control, error) {
+func newPatientControl(ctx context.Context, in *cli.Invocation, patience time.Duration) (*backends.Control, error) {
 	c, chipErr := chip.Detect(in.Machine)
-	backend, reason, err := chooseBackend(context.Background(), in, c, chipErr)
+	backend, reason, err := chooseBackend(ctx, in, c, chipErr)
 	if err != nil {
 		return nil, err
 	}

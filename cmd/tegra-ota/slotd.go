@@ -31,18 +31,18 @@ func serve(ctx context.Context, in *cli.Invocation) error {
 	}
 	// It runs as long as the device: a collector that starts early is cheaper there than memory that lies idle.
 	debug.SetGCPercent(25)
-	return dbusapi.New(in.Machine, bridge(in), in.Log).Run(ctx)
+	return dbusapi.New(in.Machine, bridge(ctx, in), in.Log).Run(ctx)
 }
 
 // bridge are the settings of what tegra-slotd and the monitor share.
-func bridge(in *cli.Invocation) dbusapi.Options {
+func bridge(ctx context.Context, in *cli.Invocation) dbusapi.Options {
 	bus := in.Getenv("DBUS_SYSTEM_BUS_ADDRESS")
 	if bus == "" || in.Elevated {
 		bus = dbusapi.SystemBus
 	}
 	return dbusapi.Options{
 		Bus:     bus,
-		Control: func() (*backends.Control, error) { return newPatientControl(in, slotdPatience) },
+		Control: func() (*backends.Control, error) { return newPatientControl(ctx, in, slotdPatience) },
 		Group:   in.Config.DBus.Group, SWUpdateSockets: in.Config.DBus.SWUpdateProgress, Version: cli.Version,
 	}
 }

@@ -7,13 +7,13 @@ package firmware
 
 import (
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 
 	"github.com/tegra-ota/tegra-ota/backends"
+	"github.com/tegra-ota/tegra-ota/handlers/firmware/payload"
 	"github.com/tegra-ota/tegra-ota/internal/chip"
 	"github.com/tegra-ota/tegra-ota/internal/device"
 	"github.com/tegra-ota/tegra-ota/internal/efivarfs"
@@ -69,31 +69,9 @@ func (s *Stager) places() (places, error) {
 	return p, nil
 }
 
-// trusted reads the certificate that signers must be or chain to; nil when none is configured.
+// trusted are the certificates that signers must be or chain to; none where none is configured.
 func (s *Stager) trusted() ([]*x509.Certificate, error) {
-	if s.opts.CapsuleTrust == "" {
-		return nil, nil
-	}
-	text, err := s.m.ReadFile(s.opts.CapsuleTrust)
-	if err != nil {
-		return nil, fail.New(fail.Unavailable, "cannot read the certificate that capsules are trusted by: %w", err).Then("correct capsule_trust in [firmware]")
-	}
-	var certs []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, text = pem.Decode(text); block == nil {
-			break
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fail.New(fail.Unavailable, "cannot read certificate %s: %w", s.opts.CapsuleTrust, err)
-		}
-		certs = append(certs, cert)
-	}
-	if len(certs) == 0 {
-		return nil, fail.New(fail.Unavailable, "cannot read certificate %s: it holds no PEM certificate", s.opts.CapsuleTrust)
-	}
-	return certs, nil
+	return payload.Certificates(s.m, s.opts.CapsuleTrust)
 }
 
 // indications reads OsIndications; an absent variable is 0.

@@ -61,7 +61,7 @@ func TestAnUpdateOfFivePercentWearsTheFlashNoMoreThanItMust(t *testing.T) {
 	took := r.chip.Elapsed()
 	whole := nor.Typical.Of(nor.Counts{Programs: report.WholePages, Erases: report.WholeErases}, unit64)
 	orintest.Publish(t, "flash-wear", fmt.Sprintf(
-		"direct flash writer, an Orin's chain (62976 sectors), %d of its images' %d blocks of 64 KiB changed: %d erases (least possible %d, ratio %.2f), "+
+		"direct flash writer, an Orin's chain (62976 sectors), %d of its images' %d blocks of 64 KiB changed: %d erases (least possible if a block that differs is erased and no page is programmed twice: %d, ratio %.2f), "+
 			"%d page programs (least possible %d, ratio %.2f); a writer of whole partitions: %d erases (%.1f times), %d page programs (%.1f times); "+
 			"modelled time with the typical values of MX66L1G45G, of the MX25U51245G's series (%v a page, %v a block, without transfers): "+
 			"%.1f s against %.1f s\n",
