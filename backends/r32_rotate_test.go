@@ -63,7 +63,7 @@ func TestR32RunningSlotIsKeptWhereTheOtherCannotBeMarked(t *testing.T) {
 		}
 		return ""
 	}
-	for i := 1; i <= 9; i++ { // more than a slot that nobody confirms has
+	for i := 1; i <= 12; i++ { // more than a slot that nobody confirms has
 		r, err := d.boot(virtual.BootOptions{})
 		ruleMust(t, err)
 		if r.Chain != virtual.A {
