@@ -91,6 +91,9 @@ func (s *session) refuseForeignSwitch() error {
 		if next != None {
 			to = " to slot " + string(next)
 		}
+		if !s.obs.state.MarksChains {
+			to += " (BootChainFwNext)"
+		}
 		return fail.New(fail.Unavailable, "cannot switch slots: a switch%s is pending that is not tegra-ota's", to).
 			Then("reboot to let it happen, or `tegra-bootctl activate %s` to drop it", s.obs.state.Current)
 	}
