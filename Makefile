@@ -3,9 +3,11 @@ PREFIX ?= /usr
 DESTDIR ?=
 LUA_VERSION ?= 5.3
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+BINARY ?= build/tegra-ota
 GO ?= $(shell .ci/go)
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo development)
 FUZZTIME ?= 30s
+REF ?= HEAD
 # What the executables may add to an image: stripped, arm64, in bytes (8 MiB).
 BUDGET = 8388608
 
@@ -17,7 +19,7 @@ BUSNAME = io.github.tegra_ota.SlotManager
 NAMES = tegra-bup tegra-image tegra-bootctl tegra-boot-verify tegra-boot-handler tegra-slotd \
 	tegra-rauc-pre-install tegra-rauc-post-install tegra-rauc-system-info
 
-.PHONY: all setup build demo demo-rauc test test-vm static oldest unit size fuzz bench install install-swdesc clean
+.PHONY: all setup build demo demo-rauc test test-vm static oldest unit size fuzz bench install install-tree install-swdesc dist clean
 all: build
 
 setup:
@@ -88,7 +90,11 @@ bench: setup
 # One binary for the device; its names are relative links, so that an image can be assembled anywhere. A link named
 # nvbootctrl is left to the integrator: found first in PATH, it takes NVIDIA's place for everything on the device.
 install: build
-	install -D -m 755 build/tegra-ota $(DESTDIR)$(LIBEXEC)/tegra-ota
+	@$(MAKE) --no-print-directory install-tree
+
+# The same with a binary that somebody else has built, as the Yocto recipe does: nothing here needs Go.
+install-tree:
+	install -D -m 755 $(BINARY) $(DESTDIR)$(LIBEXEC)/tegra-ota
 	for name in $(NAMES); do ln -sf tegra-ota $(DESTDIR)$(LIBEXEC)/$$name; done
 	install -d $(DESTDIR)$(PREFIX)/bin
 	for name in tegra-bootctl tegra-bup; do ln -sf ../libexec/tegra-ota/$$name $(DESTDIR)$(PREFIX)/bin/$$name; done
@@ -122,6 +128,10 @@ install-swdesc: build
 	find examples/release -type f | while read -r file; do \
 		install -D -m 644 "$$file" "$(DESTDIR)$(PREFIX)/share/doc/tegra-ota/$$file" || exit 1; \
 	done
+
+# The source tarball of the commit REF with the modules in vendor/, for builds without a network; the same bytes whenever it is made.
+dist:
+	@GO='$(GO)' yocto/dist '$(VERSION)' '$(REF)'
 
 clean:
 	rm -rf build
