@@ -33,9 +33,10 @@ print("preinst", handlers["tegra-activate"](image, "preinst"))
 print("postinst", handlers["tegra-activate"](image, "postinst"))
 `
 
-// TestGlueLua runs the glue in both Lua versions that SWUpdate is linked with.
+// TestGlueLua runs the glue in each Lua version that SWUpdate is linked with: 5.3 in Debian 12, 5.4 in Yocto scarthgap, 5.5 in
+// wrynose, for which Debian has no package.
 func TestGlueLua(t *testing.T) {
-	for _, lua := range []string{"lua5.3", "lua5.4"} {
+	for _, lua := range []string{"lua5.3", "lua5.4", "../../.ci/lua5.5"} {
 		for _, tt := range []struct{ name, copy, want string }{
 			{"good", "", "INFO tegra-image: done by tegra-image\nINFO tegra-image: done by tegra-image\nimage\t0\npreinst\t0\n" +
 				"INFO tegra-bootctl: done by tegra-bootctl\nINFO tegra-activate: the updated slot boots next\npostinst\t0\n"},
@@ -44,7 +45,7 @@ func TestGlueLua(t *testing.T) {
 				"INFO tegra-bootctl: done by tegra-bootctl\nimage\t1\npreinst\t0\n" +
 				"INFO tegra-bootctl: done by tegra-bootctl\nINFO tegra-activate: the updated slot boots next\npostinst\t0\n"},
 		} {
-			t.Run(lua+" "+tt.name, func(t *testing.T) {
+			t.Run(filepath.Base(lua)+" "+tt.name, func(t *testing.T) {
 				dir, tmp := standIns(t, nil), t.TempDir()
 				script := filepath.Join(t.TempDir(), "harness.lua")
 				write(t, script, []byte(harness))

@@ -1,5 +1,5 @@
--- swupdate_handlers.lua: SWUpdate's way to tegra-ota. Installed as /usr/share/lua/5.3/swupdate_handlers.lua (5.4 where
--- SWUpdate is linked with Lua 5.4); SWUpdate loads it by name at start. It registers
+-- swupdate_handlers.lua: SWUpdate's way to tegra-ota. Installed as /usr/share/lua/5.3/swupdate_handlers.lua (5.4 or 5.5
+-- where SWUpdate is linked with that); SWUpdate loads it by name at start. It registers
 --   tegra-image     images:   properties { partition; size; sha256; update; }    APP, kernel or kernel-dtb of the other slot
 --   tegra-bup       images:   properties { update; }                             boot firmware: a UEFI capsule (.Cap)
 --   tegra-activate  scripts:  properties { update; }                             last step: the other slot boots next
@@ -53,8 +53,8 @@ end
 local function lines(path, name)
   local out, f = {}, io.open(path)
   if not f then return out end
-  for line in f:lines() do
-    line = line:gsub("%c", " "):gsub("%s+$", "")
+  for raw in f:lines() do -- not assigned to: Lua 5.5 calls that an error before the first line runs
+    local line = raw:gsub("%c", " "):gsub("%s+$", "")
     if line:sub(1, #name + 2) == name .. ": " then line = line:sub(#name + 3) end
     if line ~= "" then out[#out + 1] = line:sub(1, 1500) end
   end
