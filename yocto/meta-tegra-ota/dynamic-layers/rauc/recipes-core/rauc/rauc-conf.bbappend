@@ -1,0 +1,1 @@
+require ${@'rauc-conf_tegra-ota.inc' if d.getVar('TEGRA_OTA_UPDATER') == 'rauc' else ''}

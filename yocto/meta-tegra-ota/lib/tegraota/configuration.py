@@ -1,0 +1,37 @@
+"""Finds in the configuration of a build what would make an image that cannot be updated."""
+
+UPDATERS = {
+    # updater: the collection of its layer, the feature of the distribution that it wants
+    "swupdate": ("swupdate", ""),
+    "rauc": ("rauc", "rauc"),
+    "mender": ("", ""),
+}
+
+
+def problems(d):
+    """Returns a list of sentences, each with what to do; empty without TEGRA_OTA_UPDATER."""
+    updater = d.getVar("TEGRA_OTA_UPDATER") or ""
+    if not updater:
+        return []
+    if updater not in UPDATERS:
+        return ["TEGRA_OTA_UPDATER is \"%s\"; it must be %s, or empty" % (updater, ", ".join(UPDATERS))]
+
+    found = []
+    layers = (d.getVar("BBFILE_COLLECTIONS") or "").split()
+    features = (d.getVar("DISTRO_FEATURES") or "").split()
+    layer, feature = UPDATERS[updater]
+    if layer and layer not in layers:
+        found.append("TEGRA_OTA_UPDATER is \"%s\", but its layer meta-%s is not in bblayers.conf" % (updater, layer))
+    if feature and feature not in features:
+        found.append("TEGRA_OTA_UPDATER is \"%s\", but DISTRO_FEATURES lacks \"%s\"" % (updater, feature))
+    if updater == "mender":
+        found.append("Mender's update module is not part of this release: tegra-ota-mender installs slot control and health checks "
+                     "only, and Mender cannot install a payload of type tegra-bup yet")
+    if "systemd" not in features:
+        found.append("DISTRO_FEATURES lacks \"systemd\": without it nothing counts boots and nothing rolls back")
+    # Only meta-tegra sets it; firmware that was not told of two root file systems always boots slot A's.
+    if "tegra" in (d.getVar("MACHINEOVERRIDES") or "").split(":") and \
+            (d.getVar("USE_REDUNDANT_FLASH_LAYOUT") or "0").lower() not in ("1", "y", "yes", "true", "on", "t"):
+        found.append("USE_REDUNDANT_FLASH_LAYOUT is off: the firmware will always boot the root file system of slot A. "
+                     "Set USE_REDUNDANT_FLASH_LAYOUT_DEFAULT = \"1\" in the distribution or local.conf")
+    return found
