@@ -43,16 +43,15 @@ do_swuimage[vardeps] += "TEGRA_OTA_SWU_ROOTFS TEGRA_OTA_SWU_KERNEL TEGRA_OTA_SWU
 
 python do_swuimage:prepend() {
     import tegraota.swdescription
+    if not d.getVar('SWUPDATE_SIGNING'):
+        bb.warn('SWUPDATE_SIGNING is not set: the update is not signed, and a device that takes it takes anybody\'s')
     if not any(uri.startswith('file://sw-description') for uri in d.getVar('SRC_URI').split()):
         try:
             described = tegraota.swdescription.text(d, d.getVar('DEPLOY_DIR_IMAGE'))
         except (tegraota.swdescription.Refused, OSError) as e:
             bb.fatal('cannot describe the update: %s' % e)
-        with open(os.path.join(d.getVar('S'), 'sw-description'), 'w', encoding='utf-8') as f:
+        # Where do_unpack would have put one: the folder has another name before wrynose.
+        folder = d.getVar('UNPACKDIR') or d.getVar('WORKDIR')
+        with open(os.path.join(folder, 'sw-description'), 'w', encoding='utf-8') as f:
             f.write(described)
-}
-
-python () {
-    if not d.getVar('SWUPDATE_SIGNING'):
-        bb.warn("%s: SWUPDATE_SIGNING is not set: the update is not signed, and a device that takes it takes anybody's" % d.getVar('PN'))
 }
