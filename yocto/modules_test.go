@@ -136,7 +136,7 @@ func licenseVariables(found []licence, place func(licence) string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "LICENSE = \"%s\"\n", strings.Join(append([]string{"Apache-2.0"}, ids...), " & "))
 	text, _ := os.ReadFile("../LICENSE")
-	fmt.Fprintf(&b, "LIC_FILES_CHKSUM = \" \\\n    file://src/${GO_IMPORT}/LICENSE;md5=%x \\\n", md5.Sum(text))
+	fmt.Fprintf(&b, "LIC_FILES_CHKSUM = \"\\\n    file://src/${GO_IMPORT}/LICENSE;md5=%x \\\n", md5.Sum(text))
 	for _, l := range found {
 		fmt.Fprintf(&b, "    %s;md5=%s \\\n", place(l), l.md5)
 	}
@@ -182,7 +182,7 @@ func modulesFile(t *testing.T, cache string, found []licence) string {
 		t.Fatal(err)
 	}
 	slices.Sort(uris)
-	return notice + "TEGRA_OTA_GO_MODS = \" \\\n    " + strings.Join(uris, " \\\n    ") + " \\\n\"\n\n" +
+	return notice + "TEGRA_OTA_GO_MODS = \"\\\n    " + strings.Join(uris, " \\\n    ") + " \\\n\"\n\n" +
 		licenseVariables(found, func(l licence) string { return "file://pkg/mod/" + l.module + "@" + l.version + "/" + l.file })
 }
 

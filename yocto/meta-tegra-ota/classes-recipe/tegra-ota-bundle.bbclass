@@ -32,6 +32,8 @@ RAUC_SLOT_bootloader[rename] = "TEGRA_BL.Cap.img"
 RAUC_SLOT_bootloader[hooks] = "install"
 RAUC_BUNDLE_HOOKS[file] = "tegra-ota-hook"
 
+# Last, so that a file of this name beside the recipe is taken instead.
+# nooelint: oelint.vars.inconspaces
 FILESPATH:append = ":${TEGRA_OTA_LAYERDIR}/files"
 SRC_URI += "file://tegra-ota-hook"
 

@@ -33,6 +33,8 @@ TEGRA_OTA_REVISION ?= "1.0"
 IMAGE_DEPENDS += "${TEGRA_OTA_SWU_IMAGE}"
 DEPENDS += "zstd-native"
 # The script's type is all that counts; its content is not.
+# Last, so that a file of this name beside the recipe is taken instead.
+# nooelint: oelint.vars.inconspaces
 FILESPATH:append = ":${TEGRA_OTA_LAYERDIR}/files"
 SRC_URI += "file://activate"
 SWUPDATE_IMAGES = "${@' '.join(tegraota.swdescription.files(d))}"

@@ -10,6 +10,7 @@ SRCREV = "0000000000000000000000000000000000000000"
 DEFAULT_PREFERENCE = "-1"
 
 # Scarthgap's BitBake has no fetcher for Go modules: use the release, or externalsrc on an unpacked "make dist".
+# nooelint: oelint.task.noanonpython
 python () {
     if not any("gomod" in m.supports.__module__ for m in bb.fetch2.methods):
         raise bb.parse.SkipRecipe("this BitBake cannot fetch gomod://; use tegra-ota of a release")
