@@ -20,7 +20,7 @@ TEGRA_OTA_SWUPDATE_POSTUPDATE ?= "systemctl reboot"
 PACKAGE_ARCH = "${MACHINE_ARCH}"
 
 # Where files are unpacked has another name before wrynose.
-FROM = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
+S = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
 
 do_configure[noexec] = "1"
 do_compile[noexec] = "1"
@@ -31,10 +31,10 @@ do_install() {
     post='${@'postupdatecmd = "%s";' % d.getVar('TEGRA_OTA_SWUPDATE_POSTUPDATE') if d.getVar('TEGRA_OTA_SWUPDATE_POSTUPDATE') else ''}'
     sed -e "s|@KEY@|$key|" -e "s|@POSTUPDATE@|$post|" -e 's|@LIBEXECDIR@|${libexecdir}|' \
         -e 's|@BOARD@|${TEGRA_OTA_BOARD}|' -e 's|@REVISION@|${TEGRA_OTA_REVISION}|' -e '/^[[:space:]]*$/d' \
-        ${FROM}/swupdate.cfg.in >${D}${sysconfdir}/swupdate.cfg
+        ${S}/swupdate.cfg.in >${D}${sysconfdir}/swupdate.cfg
     echo "${TEGRA_OTA_BOARD} ${TEGRA_OTA_REVISION}" >${D}${sysconfdir}/hwrevision
     if [ -n "${TEGRA_OTA_SWUPDATE_CERTIFICATE}" ]; then
-        install -m 0644 ${FROM}/${TEGRA_OTA_SWUPDATE_CERTIFICATE} ${D}${sysconfdir}/swupdate/
+        install -m 0644 ${S}/${TEGRA_OTA_SWUPDATE_CERTIFICATE} ${D}${sysconfdir}/swupdate/
     fi
 }
 
