@@ -47,6 +47,9 @@ python do_swuimage:prepend() {
     import tegraota.swdescription
     if not d.getVar('SWUPDATE_SIGNING'):
         bb.warn('SWUPDATE_SIGNING is not set: the update is not signed, and a device that takes it takes anybody\'s')
+    if d.getVar('TEGRA_OTA_SWU_VERSION').startswith('nodistro'):
+        bb.warn('TEGRA_OTA_SWU_VERSION is %s: give every update a version of its own, a device tells parts of two updates apart by it'
+                % d.getVar('TEGRA_OTA_SWU_VERSION'))
     if not any(uri.startswith('file://sw-description') for uri in d.getVar('SRC_URI').split()):
         try:
             described = tegraota.swdescription.text(d, d.getVar('DEPLOY_DIR_IMAGE'))

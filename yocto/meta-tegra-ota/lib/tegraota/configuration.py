@@ -24,6 +24,13 @@ def problems(d):
         found.append("TEGRA_OTA_UPDATER is \"%s\", but its layer meta-%s is not in bblayers.conf" % (updater, layer))
     if feature and feature not in features:
         found.append("TEGRA_OTA_UPDATER is \"%s\", but DISTRO_FEATURES lacks \"%s\"" % (updater, feature))
+    signing = d.getVar("SWUPDATE_SIGNING") or ""
+    if updater == "swupdate" and signing == "CUSTOM":
+        found.append("SWUPDATE_SIGNING is \"CUSTOM\": only you know which CONFIG_SIGALG the signature is for; append a fragment to swupdate "
+                     "that sets it and CONFIG_SIGNED_IMAGES, or devices will take unsigned updates")
+    if updater == "swupdate" and signing and not d.getVar("TEGRA_OTA_SWUPDATE_CERTIFICATE") and \
+            (d.getVar("TEGRA_OTA_SWUPDATE_CONFIG") or "tegra-ota-swupdate-config") == "tegra-ota-swupdate-config":
+        found.append("SWUPDATE_SIGNING is set, but TEGRA_OTA_SWUPDATE_CERTIFICATE is not: SWUpdate does not start without a public key")
     if updater == "mender":
         found.append("Mender's update module is not part of this release: tegra-ota-mender installs slot control and health checks "
                      "only, and Mender cannot install a payload of type tegra-bup yet")

@@ -1,6 +1,6 @@
 SUMMARY = "SWUpdate's configuration for a Jetson"
 DESCRIPTION = "swupdate.cfg with the check before every update and the machine's identity. A product with a swupdate.cfg of its own \
-sets TEGRA_OTA_SWUPDATE_CFG to another recipe's package."
+sets TEGRA_OTA_SWUPDATE_CONFIG to the package that has it."
 HOMEPAGE = "https://github.com/tegra-ota/tegra-ota"
 SECTION = "base"
 LICENSE = "Apache-2.0"
