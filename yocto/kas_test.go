@@ -27,8 +27,8 @@ for path in sys.argv[1:]:
     base = "yocto/kas/tegra-ota-%s.yml" % release
     assert name == os.path.basename(base) or conf["header"]["includes"] == [base], (name, "does not include", base)
     assert conf["header"]["version"] == 14, name
-    updater = name.split("-")[1].split(".")[0]
-    assert updater in ("scarthgap", "wrynose") or 'TEGRA_OTA_UPDATER = "%s"' % updater in str(conf["local_conf_header"]), name
+    updater = name.split("-")[-1].split(".")[0]
+    assert name == os.path.basename(base) or 'TEGRA_OTA_UPDATER = "%s"' % updater in str(conf["local_conf_header"]), name
 print(len(sys.argv) - 1)
 `
 
