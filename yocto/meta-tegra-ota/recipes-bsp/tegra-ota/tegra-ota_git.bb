@@ -4,7 +4,7 @@ require tegra-ota-go-mods.inc
 
 PV = "0.1.0+git"
 SRC_URI = "git://github.com/tegra-ota/tegra-ota.git;protocol=https;branch=main;destsuffix=${BP}/src/${GO_IMPORT} ${TEGRA_OTA_GO_MODS}"
-SRCREV = "0000000000000000000000000000000000000000"
+SRCREV = "6c8cfa32a23f5eebd904b4d023a7faeb710889bf"
 
 # For development; a release is preferred.
 DEFAULT_PREFERENCE = "-1"
