@@ -19,6 +19,7 @@ func dist(t *testing.T, umask, zone, commit string) []byte {
 	t.Helper()
 	clone := filepath.Join(t.TempDir(), "clone")
 	must(t, nil, "git", "clone", "-q", "..", clone)
+	must(t, nil, "cp", "dist", filepath.Join(clone, "yocto/dist"))
 	must(t, []string{"GO=go", "TZ=" + zone}, "sh", "-euc", `cd "$1"; umask "$2"; yocto/dist 0.1.0 "$3"`, "sh", clone, umask, commit)
 	data, err := os.ReadFile(filepath.Join(clone, "build/tegra-ota-0.1.0.tar.gz"))
 	if err != nil {
