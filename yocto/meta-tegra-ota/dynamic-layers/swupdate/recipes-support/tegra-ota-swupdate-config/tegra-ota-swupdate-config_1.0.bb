@@ -17,10 +17,10 @@ TEGRA_OTA_SWUPDATE_CERTIFICATE_URI = "${@d.expand('file://${TEGRA_OTA_SWUPDATE_C
 # What runs once an update is installed; "" leaves the reboot to others.
 TEGRA_OTA_SWUPDATE_POSTUPDATE ?= "systemctl reboot"
 
-PACKAGE_ARCH = "${MACHINE_ARCH}"
-
 # Where files are unpacked has another name before wrynose.
 S = "${@d.getVar('UNPACKDIR') or d.getVar('WORKDIR')}"
+
+PACKAGE_ARCH = "${MACHINE_ARCH}"
 
 do_configure[noexec] = "1"
 do_compile[noexec] = "1"
