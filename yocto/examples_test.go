@@ -30,7 +30,7 @@ func settings(t *testing.T, path string) string {
 // the machine says is filled in.
 func TestRAUCFollowsTheExample(t *testing.T) {
 	got := strings.NewReplacer("@COMPATIBLE@", "jetson-orin-nano-devkit", "@KEYRING@", "/etc/rauc/ca.cert.pem", "@DATA@", "/data/rauc",
-		"@DEVICE_A@", "/dev/disk/by-partlabel/APP", "@DEVICE_B@", "/dev/disk/by-partlabel/APP_b", "@LIBEXECDIR@", "/usr/libexec").
+		"@DEVICE_A@", "/dev/disk/by-partlabel/APP", "@DEVICE_B@", "/dev/disk/by-partlabel/APP_b").
 		Replace(settings(t, "meta-tegra-ota/dynamic-layers/rauc/recipes-core/rauc/files/system.conf"))
 	if diff := cmp.Diff(settings(t, "../examples/rauc/system.conf"), got); diff != "" {
 		t.Errorf("the layer's system.conf is not the example's (-example +layer):\n%s", diff)
@@ -59,7 +59,7 @@ func TestHookFollowsTheExample(t *testing.T) {
 func TestSWUpdateFollowsTheExample(t *testing.T) {
 	const folder = "meta-tegra-ota/dynamic-layers/swupdate/recipes-support/tegra-ota-swupdate-config"
 	got := read(t, filepath.Join(folder, "files/swupdate.cfg.in")) + read(t, filepath.Join(folder, "tegra-ota-swupdate-config_1.0.bb"))
-	for _, setting := range []string{`preupdatecmd = "@LIBEXECDIR@/tegra-ota/tegra-bootctl check";`, `postupdatecmd = `, `public-key-file = `,
+	for _, setting := range []string{`preupdatecmd = "/usr/libexec/tegra-ota/tegra-bootctl check";`, `postupdatecmd = `, `public-key-file = `,
 		`bootloader = "none";`, "identify : "} {
 		if !strings.Contains(got, setting) {
 			t.Errorf("the layer does not set %s", setting)

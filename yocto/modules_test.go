@@ -186,6 +186,26 @@ func modulesFile(t *testing.T, cache string, found []licence) string {
 		licenseVariables(found, func(l licence) string { return "file://pkg/mod/" + l.module + "@" + l.version + "/" + l.file })
 }
 
+// TestLicencesAreUnpacked: where BitBake fetches the modules, Go unpacks only what it compiles; the recipe has it unpack the rest, or the
+// licences of modules that tests alone use would point nowhere (do_populate_lic, an error of QA in wrynose).
+func TestLicencesAreUnpacked(t *testing.T) {
+	recipe := read(t, filepath.Join(recipeFolder, "tegra-ota_git.bb"))
+	m := regexp.MustCompile(`(?s)do_compile:append\(\) \{\n\s+\$\{GO\} (list [^>]*)>/dev/null\n\}`).FindStringSubmatch(recipe)
+	if m == nil {
+		t.Fatal("do_compile of the recipe does not unpack them")
+	}
+	// What BitBake's fetcher leaves: archives and go.mod files, nothing unpacked.
+	fetched, full := t.TempDir(), freshModuleCache(t)
+	must(t, nil, "sh", "-euc", `mkdir -p "$2/cache"; cp -r "$1/cache/download" "$2/cache/"`, "sh", full, fetched)
+	goCommand(t, []string{"GOMODCACHE=" + fetched, "GOPROXY=off", "GOFLAGS=-modcacherw"}, strings.Fields(m[1])...)
+	for _, m := range regexp.MustCompile(`file://pkg/mod/(\S+);md5`).FindAllStringSubmatch(
+		read(t, filepath.Join(recipeFolder, "tegra-ota-go-mods.inc")), -1) {
+		if _, err := os.Stat(filepath.Join(fetched, m[1])); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // goCommand runs go at the top of the repository and returns what it printed.
 func goCommand(t *testing.T, env []string, args ...string) string {
 	t.Helper()

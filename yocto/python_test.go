@@ -96,6 +96,8 @@ func TestRootfs(t *testing.T) {
 		{"memory", map[string]string{verify: "", "etc/fstab": "tmpfs /data tmpfs defaults 0 0\n"}, []string{none}},
 		{"memory by a unit", map[string]string{verify: "", "etc/systemd/system/data.mount": strings.Replace(unit, "ext4", "tmpfs", 1)}, []string{none}},
 		{"masked", map[string]string{verify: "", "etc/systemd/system/data.mount": "-> /dev/null"}, []string{none}},
+		{"masked over the unit of a package", map[string]string{verify: "", "usr/lib/systemd/system/data.mount": unit,
+			"etc/systemd/system/data.mount": "-> /dev/null"}, []string{none}},
 		{"commented out", map[string]string{verify: "", "etc/fstab": "#/dev/x /data ext4 defaults 0 0\n"}, []string{none}},
 		{"another name", map[string]string{verify: "", "etc/fstab": "/dev/x /database ext4 defaults 0 0\n"}, []string{none}},
 		{"elsewhere, mounted", map[string]string{verify: "", "etc/tegra-ota/config.toml": "[boot]\n[journal]\npath = \"/persist/ota\"\n",
@@ -105,6 +107,12 @@ func TestRootfs(t *testing.T) {
 		{"stock service", map[string]string{verify: "", "etc/fstab": "/dev/x /data ext4 defaults 0 0\n",
 			"etc/systemd/system/multi-user.target.wants/nv_update_verifier.service": "-> /usr/lib/systemd/system/nv_update_verifier.service"},
 			[]string{"nv_update_verifier.service is enabled"}},
+		{"stock service with our drop-in", map[string]string{verify: "", "etc/fstab": "/dev/x /data ext4 defaults 0 0\n",
+			"usr/lib/systemd/system/nv_update_verifier.service.d/50-tegra-ota.conf": "",
+			"etc/systemd/system/multi-user.target.wants/nv_update_verifier.service": "-> /usr/lib/systemd/system/nv_update_verifier.service"}, nil},
+		{"stock service masked", map[string]string{verify: "", "etc/fstab": "/dev/x /data ext4 defaults 0 0\n",
+			"etc/systemd/system/rauc-mark-good.service":                         "-> /dev/null",
+			"etc/systemd/system/multi-user.target.wants/rauc-mark-good.service": "-> /usr/lib/systemd/system/rauc-mark-good.service"}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			root := t.TempDir()

@@ -5,9 +5,11 @@ import re
 
 VERIFY = "usr/libexec/tegra-ota/tegra-boot-verify"
 UNITS = ("etc/systemd/system", "usr/lib/systemd/system", "lib/systemd/system")
-# Services that call every boot good; all of them have a drop-in of ours.
+# Services that call every boot good. A drop-in of ours keeps each from starting; in an image without the package that has it the service
+# is as before.
 STOCK = ("nv_update_verifier.service", "nv-l4t-bootloader-config.service", "l4t-rootfs-validation-config.service",
          "rauc-mark-good.service")
+DROP_IN = "50-tegra-ota.conf"
 
 
 def problems(root):
@@ -21,6 +23,8 @@ def problems(root):
                      "share it. Add a mount unit or a line to /etc/fstab; without one the journal lies on the EFI system "
                      "partition, which is small and FAT" % (path or "/data"))
     for unit in STOCK:
+        if masked(root, unit) or any(os.path.exists(os.path.join(root, folder, unit + ".d", DROP_IN)) for folder in UNITS):
+            continue
         if any(enabled(os.path.join(root, folder), unit) for folder in UNITS):
             found.append("%s is enabled and would call every boot good; remove its package or disable it" % unit)
     return found
@@ -54,7 +58,7 @@ def mounted(root, path):
 
 
 def mounts(root):
-    """Yields every mount point of /etc/fstab and of mount units."""
+    """Yields every mount point of /etc/fstab and of mount units; tegra-boot-count.service wants that of /data, enabled or not."""
     try:
         with open(os.path.join(root, "etc/fstab"), encoding="utf-8") as f:
             for line in f:
@@ -67,14 +71,19 @@ def mounts(root):
         folder = os.path.join(root, folder)
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
             unit = os.path.join(folder, name)
-            # A link out of the image, as a masked unit is, mounts nothing.
-            if not name.endswith(".mount") or os.path.islink(unit):
+            if not name.endswith(".mount") or os.path.islink(unit) or masked(root, name):
                 continue
             with open(unit, encoding="utf-8") as f:
                 text = f.read()
             where = re.search(r"^Where\s*=\s*(\S+)", text, re.MULTILINE)
             if where and not re.search(r"^Type\s*=\s*(tmpfs|ramfs)\s*$", text, re.MULTILINE):
                 yield where.group(1)
+
+
+def masked(root, unit):
+    """Says whether a link to /dev/null hides the unit, wherever it lies."""
+    path = os.path.join(root, UNITS[0], unit)
+    return os.path.islink(path) and os.readlink(path) == "/dev/null"
 
 
 def enabled(folder, unit):

@@ -6,6 +6,11 @@ PV = "0.1.0+git"
 SRC_URI = "git://github.com/tegra-ota/tegra-ota.git;protocol=https;branch=main;destsuffix=${BP}/src/${GO_IMPORT} ${TEGRA_OTA_GO_MODS}"
 SRCREV = "6c8cfa32a23f5eebd904b4d023a7faeb710889bf"
 
+# Go unpacks what it compiles; all other licences are needed as well.
+do_compile:append() {
+    ${GO} list -deps -test ./... >/dev/null
+}
+
 # For development; a release is preferred.
 DEFAULT_PREFERENCE = "-1"
 

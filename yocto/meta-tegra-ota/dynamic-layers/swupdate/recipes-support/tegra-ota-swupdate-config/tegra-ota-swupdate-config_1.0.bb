@@ -29,7 +29,7 @@ do_install() {
     install -d ${D}${sysconfdir}/swupdate
     key='${@'public-key-file = "%s/swupdate/%s";' % (d.getVar('sysconfdir'), os.path.basename(d.getVar('TEGRA_OTA_SWUPDATE_CERTIFICATE'))) if d.getVar('TEGRA_OTA_SWUPDATE_CERTIFICATE') else ''}'
     post='${@'postupdatecmd = "%s";' % d.getVar('TEGRA_OTA_SWUPDATE_POSTUPDATE') if d.getVar('TEGRA_OTA_SWUPDATE_POSTUPDATE') else ''}'
-    sed -e "s|@KEY@|$key|" -e "s|@POSTUPDATE@|$post|" -e 's|@LIBEXECDIR@|${libexecdir}|' \
+    sed -e "s|@KEY@|$key|" -e "s|@POSTUPDATE@|$post|" \
         -e 's|@BOARD@|${TEGRA_OTA_BOARD}|' -e 's|@REVISION@|${TEGRA_OTA_REVISION}|' -e '/^[[:space:]]*$/d' \
         ${S}/swupdate.cfg.in >${D}${sysconfdir}/swupdate.cfg
     echo "${TEGRA_OTA_BOARD} ${TEGRA_OTA_REVISION}" >${D}${sysconfdir}/hwrevision
