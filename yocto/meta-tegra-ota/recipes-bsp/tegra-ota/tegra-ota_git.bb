@@ -15,7 +15,7 @@ SRCREV = "6c8cfa32a23f5eebd904b4d023a7faeb710889bf"
 
 # Go unpacks what it compiles; all other licences are needed as well.
 do_compile:append() {
-    ${GO} list -deps -test ./... >/dev/null
+    ${GO} list -modcacherw -deps -test ./... >/dev/null
 }
 
 # For development; a release is preferred.
